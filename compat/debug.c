@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The table of debug mode: open addressing over event addresses, kept at most half full, with its own lock. It trusts nothing that
+ * is written in an event.
+ */
+#include <fcntl.h>
+
+#include "debug.h"
+
+int event_debug_mode_on_;
+int event_debug_created_threadable_ctx_;
+
+struct entry {
+	const struct event *ev; /* NULL: never used; TOMB: used once */
+	bool added;
+};
+
+#define TOMB ((const struct event *)1)
+
+static struct entry *table;
+static size_t cap;  /* a power of two */
+static size_t used; /* entries that are not NULL */
+static void *lock;
+static bool too_late;
+
+void evc_debug_started(void)
+{
+	too_late = true;
+}
+
+static struct entry *find(const struct event *ev)
+{
+	size_t i;
+
+	if (!cap)
+		return NULL;
+	for (i = ((uintptr_t)ev >> 4) * 0x9e3779b97f4a7c15u >> 20 & (cap - 1);; i = (i + 1) & (cap - 1)) {
+		if (table[i].ev == ev)
+			return &table[i];
+		if (!table[i].ev)
+			return NULL;
+	}
+}
+
+/* Puts an event into a table that has room. */
+static struct entry *place(const struct event *ev)
+{
+	size_t i = ((uintptr_t)ev >> 4) * 0x9e3779b97f4a7c15u >> 20 & (cap - 1);
+
+	while (table[i].ev)
+		i = (i + 1) & (cap - 1);
+	table[i] = (struct entry){.ev = ev};
+	used++;
+	return &table[i];
+}
+
+static void grow(void)
+{
+	struct entry *old = table;
+	size_t i, old_cap = cap;
+
+	cap = cap ? cap * 2 : 64;
+	table = mm_calloc(cap, sizeof(*table));
+	if (!table)
+		event_err(1, "debug mode: out of memory");
+	used = 0;
+	for (i = 0; i < old_cap; i++)
+		if (old[i].ev && old[i].ev != TOMB)
+			place(old[i].ev)->added = old[i].added;
+	if (old)
+		mm_free(old);
+}
+
+void evc_debug_note_setup(const struct event *ev)
+{
+	struct entry *e;
+
+	too_late = true;
+	if (!event_debug_mode_on_)
+		return;
+	EVLOCK_LOCK(lock, 0);
+	e = find(ev);
+	if (!e) {
+		if ((used + 1) * 2 > cap)
+			grow();
+		e = place(ev);
+	}
+	e->added = false;
+	EVLOCK_UNLOCK(lock, 0);
+}
+
+void evc_debug_note_teardown(const struct event *ev)
+{
+	struct entry *e;
+
+	too_late = true;
+	if (!event_debug_mode_on_)
+		return;
+	EVLOCK_LOCK(lock, 0);
+	e = find(ev);
+	if (e)
+		e->ev = TOMB;
+	EVLOCK_UNLOCK(lock, 0);
+}
+
+static void die(const struct event *ev, const char *func, const char *why)
+{
+	event_errx(EVENT_ERR_ABORT_, "%s: %s %p (events: 0x%x, fd: %d, flags: 0x%x)", func, why,
+	    (const void *)ev, (unsigned)ev->ev_events, ev->ev_fd, (unsigned)ev->ev_flags);
+}
+
+static void note(const struct event *ev, bool added, const char *func)
+{
+	struct entry *e;
+
+	too_late = true;
+	if (!event_debug_mode_on_)
+		return;
+	EVLOCK_LOCK(lock, 0);
+	e = find(ev);
+	if (e)
+		e->added = added;
+	else
+		die(ev, func, added ? "noting an add on an event that was never set up:"
+				    : "noting a del on an event that was never set up:");
+	EVLOCK_UNLOCK(lock, 0);
+}
+
+void evc_debug_note_add(const struct event *ev)
+{
+	note(ev, true, __func__);
+}
+
+void evc_debug_note_del(const struct event *ev)
+{
+	note(ev, false, __func__);
+}
+
+void evc_debug_assert_setup(const struct event *ev, const char *func)
+{
+	if (!event_debug_mode_on_)
+		return;
+	EVLOCK_LOCK(lock, 0);
+	if (!find(ev))
+		die(ev, func, "called on a non-initialized event");
+	EVLOCK_UNLOCK(lock, 0);
+}
+
+void evc_debug_assert_not_added(const struct event *ev, const char *func)
+{
+	const struct entry *e;
+
+	if (!event_debug_mode_on_)
+		return;
+	EVLOCK_LOCK(lock, 0);
+	e = find(ev);
+	if (e && e->added)
+		die(ev, func, "called on an already added event");
+	EVLOCK_UNLOCK(lock, 0);
+}
+
+void evc_debug_assert_nonblocking(evutil_socket_t fd, const char *func)
+{
+	int flags;
+
+	if (!event_debug_mode_on_ || fd < 0)
+		return;
+	flags = fcntl(fd, F_GETFL);
+	if (flags >= 0 && !(flags & O_NONBLOCK))
+		event_errx(EVENT_ERR_ABORT_, "%s: fd %d is not non-blocking", func, fd);
+}
+
+void event_enable_debug_mode(void)
+{
+	if (event_debug_mode_on_)
+		event_errx(1, "event_enable_debug_mode was called twice");
+	if (too_late)
+		event_errx(1, "event_enable_debug_mode must be called before any event or event_base is made");
+	event_debug_mode_on_ = 1;
+}
+
+void event_disable_debug_mode(void)
+{
+	EVLOCK_LOCK(lock, 0);
+	if (table)
+		mm_free(table);
+	table = NULL;
+	cap = used = 0;
+	event_debug_mode_on_ = 0;
+	EVLOCK_UNLOCK(lock, 0);
+}
+
+int evc_debug_setup_locks(int enable_locks)
+{
+	EVTHREAD_SETUP_GLOBAL_LOCK(lock, 0, enable_locks);
+	return 0;
+}
+
+void evc_debug_free_globals(void)
+{
+	if (!lock)
+		return;
+	EVTHREAD_FREE_LOCK(lock, 0);
+	lock = NULL;
+	evthreadimpl_disable_lock_debugging_();
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The maps. Each fd has one watch at the engine for all its events: the union of what they want.
+ *
+ * How an fd is watched: events with EV_ET are edge-triggered, all of an fd's or none. An fd with a single event that is not
+ * persistent is watched once: when it fires, the request is over by itself, and nothing has to be cancelled before the callback.
+ * Everything else is watched as long as it has events. A watch stays what it is while it serves: changing it costs more than a
+ * report that nobody waits for.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+#include "evmap.h"
+#include "timeout.h"
+
+#define MAX_PER_FD 0xffff
+
+static struct evc_fd *slot_find(struct event_base *base, evutil_socket_t fd)
+{
+	return fd >= 0 && fd < base->io.len ? base->io.slots[fd] : NULL;
+}
+
+/* The table grows with the highest fd in use; -1 when there is no memory. */
+static int table_grow(struct evc_fdmap *map, evutil_socket_t fd)
+{
+	int len = map->len ? map->len : 32;
+	struct evc_fd **slots;
+
+	if (fd < map->len)
+		return 0;
+	while (len <= fd) {
+		if (len > INT_MAX / 2)
+			return -1;
+		len *= 2;
+	}
+	slots = mm_realloc(map->slots, (size_t)len * sizeof(*slots));
+	if (!slots)
+		return -1;
+	memset(slots + map->len, 0, (size_t)(len - map->len) * sizeof(*slots));
+	map->slots = slots;
+	map->len = len;
+	return 0;
+}
+
+static struct evc_fd *slot_make(struct event_base *base, evutil_socket_t fd)
+{
+	struct evc_fd *slot = slot_find(base, fd);
+
+	if (slot)
+		return slot;
+	/* No table is made for a number that cannot be an fd: INT_MAX would be 16 GiB. */
+	if (fd >= base->io.len && fcntl(fd, F_GETFD) < 0)
+		return NULL;
+	if (table_grow(&base->io, fd) < 0 || !(slot = mm_calloc(1, sizeof(*slot)))) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	evu_poll_init(&slot->poll, base->engine, fd);
+	LIST_INIT(&slot->events);
+	base->io.slots[fd] = slot;
+	return slot;
+}
+
+static unsigned slot_mask(const struct evc_fd *slot)
+{
+	return (slot->nread ? POLLIN : 0u) | (slot->nwrite ? POLLOUT : 0u) |
+	    (slot->nclose ? POLLRDHUP : 0u);
+}
+
+static enum evu_watch slot_watch(const struct evc_fd *slot)
+{
+	const struct event *ev = LIST_FIRST(&slot->events);
+
+	if (ev->ev_events & EV_ET)
+		return EVU_EDGE;
+	if (ev->ev_events & EV_PERSIST || LIST_NEXT(ev, ev_io_next))
+		return EVU_LEVEL;
+	if (slot->poll.want == slot_mask(slot) && slot->poll.watch == EVU_LEVEL)
+		return EVU_LEVEL;
+	return EVU_ONCE;
+}
+
+static void slot_count(struct evc_fd *slot, const struct event *ev, int n)
+{
+	slot->nread = (uint16_t)(slot->nread + (ev->ev_events & EV_READ ? n : 0));
+	slot->nwrite = (uint16_t)(slot->nwrite + (ev->ev_events & EV_WRITE ? n : 0));
+	slot->nclose = (uint16_t)(slot->nclose + (ev->ev_events & EV_CLOSED ? n : 0));
+}
+
+static bool slot_full(const struct evc_fd *slot)
+{
+	return slot->nread == MAX_PER_FD || slot->nwrite == MAX_PER_FD || slot->nclose == MAX_PER_FD;
+}
+
+/* Tells the engine what is wanted now: 0, 1 if that is new to the kernel, or -errno. */
+static int slot_update(struct evc_fd *slot, bool known)
+{
+	unsigned mask = slot_mask(slot);
+	unsigned old_want = slot->poll.want;
+	uint8_t old_watch = slot->poll.watch;
+	int rc;
+
+	if (!mask) {
+		evu_poll_drop(&slot->poll);
+		return old_want != 0;
+	}
+	rc = evu_poll_want(&slot->poll, mask, slot_watch(slot), known);
+	if (rc < 0)
+		return rc;
+	return old_want != mask || old_watch != slot->poll.watch || slot->poll.watch == EVU_ONCE;
+}
+
+static int add_failed(const struct event *ev, int err)
+{
+	errno = err;
+	event_warn("event_add: fd %d cannot be watched", ev->ev_fd);
+	errno = err;
+	return -1;
+}
+
+int evc_io_add(struct event_base *base, struct event *ev)
+{
+	struct evc_fd *slot;
+	bool known;
+	int rc;
+
+	if (ev->ev_fd < 0)
+		return 0;
+	slot = slot_make(base, ev->ev_fd);
+	if (!slot)
+		return add_failed(ev, errno);
+	if (slot_full(slot)) {
+		event_warnx("event_add: too many events on fd %d", ev->ev_fd);
+		return -1;
+	}
+	/* The usual case of an event that adds itself again from its callback: its fd has just been polled. */
+	known = base->current_event == &ev->ev_evcallback && evc_in_loop_thread(base);
+	slot_count(slot, ev, 1);
+	LIST_INSERT_HEAD(&slot->events, ev, ev_io_next);
+	rc = slot_update(slot, known);
+	if (rc < 0) {
+		LIST_REMOVE(ev, ev_io_next);
+		slot_count(slot, ev, -1);
+		return add_failed(ev, -rc);
+	}
+	return rc;
+}
+
+int evc_io_del(struct event_base *base, struct event *ev)
+{
+	struct evc_fd *slot = slot_find(base, ev->ev_fd);
+	int rc;
+
+	if (ev->ev_fd < 0)
+		return 0;
+	evc_assert(slot);
+	LIST_REMOVE(ev, ev_io_next);
+	slot_count(slot, ev, -1);
+	rc = slot_update(slot, true);
+	if (rc < 0) {
+		/* Memory, or the fd is closed: what is left of the events goes unheard, as after any close. */
+		event_debug("fd %d: cannot change what is watched: %s", ev->ev_fd, strerror(-rc));
+		return 1;
+	}
+	return rc;
+}
+
+void evc_io_renew(struct event_base *base, struct event *ev)
+{
+	struct evc_fd *slot = slot_find(base, ev->ev_fd);
+
+	if (slot && slot->poll.want)
+		(void)slot_update(slot, true);
+}
+
+void evc_io_active(struct event_base *base, evutil_socket_t fd, short what)
+{
+	struct evc_fd *slot = slot_find(base, fd);
+	struct event *ev;
+
+	if (!slot)
+		return;
+	LIST_FOREACH (ev, &slot->events, ev_io_next)
+		if (ev->ev_events & what & ~EV_ET)
+			event_active_nolock_(ev, ev->ev_events & what, 1);
+}
+
+/* What a mask means, in the words of libevent's epoll method, or of its poll method, which differ. */
+static short meaning(enum evu_method method, unsigned mask)
+{
+	bool both;
+
+	if (method == EVU_POLL2)
+		both = mask & (POLLHUP | POLLERR | POLLNVAL);
+	else
+		both = mask & POLLERR || (mask & POLLHUP && !(mask & POLLRDHUP));
+	if (both && method != EVU_POLL2)
+		return EV_READ | EV_WRITE | EV_ET;
+	return (short)((mask & POLLIN || both ? EV_READ : 0) | (mask & POLLOUT || both ? EV_WRITE : 0) |
+	    (mask & POLLRDHUP ? EV_CLOSED : 0) | (method == EVU_POLL2 ? 0 : EV_ET));
+}
+
+void evc_io_ready(void *arg, struct evu_poll *poll, unsigned mask)
+{
+	struct event_base *base = arg;
+
+	evc_io_active(base, poll->fd, meaning(evu_engine_method(base->engine), mask));
+}
+
+int evc_sig_add(struct event_base *base, struct event *ev)
+{
+	int sig = ev->ev_fd;
+
+	if (sig < 0 || sig >= EVC_NSIG)
+		return -1;
+	if (LIST_EMPTY(&base->sigmap.events[sig]) && evc_signal_catch(base, sig) < 0)
+		return -1;
+	LIST_INSERT_HEAD(&base->sigmap.events[sig], ev, ev_signal_next);
+	return 1;
+}
+
+int evc_sig_del(struct event_base *base, struct event *ev)
+{
+	int sig = ev->ev_fd;
+
+	if (sig < 0 || sig >= EVC_NSIG)
+		return -1;
+	LIST_REMOVE(ev, ev_signal_next);
+	if (LIST_EMPTY(&base->sigmap.events[sig]) && evc_signal_release(base, sig) < 0)
+		return -1;
+	return 1;
+}
+
+void evc_sig_active(struct event_base *base, int sig, int ncalls)
+{
+	struct event *ev;
+
+	if (sig < 0 || sig >= EVC_NSIG)
+		return;
+	LIST_FOREACH (ev, &base->sigmap.events[sig], ev_signal_next)
+		event_active_nolock_(ev, EV_SIGNAL, (short)(ncalls > SHRT_MAX ? SHRT_MAX : ncalls));
+}
+
+int evc_map_foreach(struct event_base *base, event_base_foreach_event_cb fn, void *arg)
+{
+	struct event *ev;
+	int i, r;
+
+	for (i = 0; i < base->io.len; i++) {
+		if (!base->io.slots[i])
+			continue;
+		LIST_FOREACH (ev, &base->io.slots[i]->events, ev_io_next)
+			if ((r = fn(base, ev, arg)))
+				return r;
+	}
+	for (i = 0; i < EVC_NSIG; i++)
+		LIST_FOREACH (ev, &base->sigmap.events[i], ev_signal_next)
+			if ((r = fn(base, ev, arg)))
+				return r;
+	return 0;
+}
+
+static void slot_assert_ok(const struct evc_fd *slot, int fd)
+{
+	const struct event *ev;
+	int nread = 0, nwrite = 0, nclose = 0;
+
+	LIST_FOREACH (ev, &slot->events, ev_io_next) {
+		evc_assert(ev->ev_flags & EVLIST_INSERTED);
+		evc_assert(ev->ev_fd == fd && !(ev->ev_events & EV_SIGNAL));
+		nread += (ev->ev_events & EV_READ) != 0;
+		nwrite += (ev->ev_events & EV_WRITE) != 0;
+		nclose += (ev->ev_events & EV_CLOSED) != 0;
+	}
+	evc_assert(nread == slot->nread && nwrite == slot->nwrite && nclose == slot->nclose);
+	evc_assert(slot->poll.want == slot_mask(slot));
+}
+
+void evc_map_assert_ok(struct event_base *base)
+{
+	const struct event *ev;
+	int i;
+
+	for (i = 0; i < base->io.len; i++)
+		if (base->io.slots[i])
+			slot_assert_ok(base->io.slots[i], i);
+	for (i = 0; i < EVC_NSIG; i++)
+		LIST_FOREACH (ev, &base->sigmap.events[i], ev_signal_next) {
+			evc_assert(ev->ev_flags & EVLIST_INSERTED);
+			evc_assert(ev->ev_fd == i && ev->ev_events & EV_SIGNAL);
+		}
+}
+
+static int delete_list(struct event_dlist *list)
+{
+	struct event *ev;
+	int n = 0;
+
+	while ((ev = LIST_FIRST(list))) {
+		n += !(ev->ev_flags & EVLIST_INTERNAL);
+		event_del_nolock_(ev, EVENT_DEL_EVEN_IF_FINALIZING);
+	}
+	return n;
+}
+
+int evc_map_delete_all(struct event_base *base)
+{
+	int i, n = 0;
+
+	for (i = 0; i < base->io.len; i++)
+		if (base->io.slots[i])
+			n += delete_list(&base->io.slots[i]->events);
+	for (i = 0; i < EVC_NSIG; i++)
+		n += delete_list(&base->sigmap.events[i]);
+	return n;
+}
+
+void evc_map_fini(struct event_base *base)
+{
+	int i;
+
+	for (i = 0; i < base->io.len; i++)
+		if (base->io.slots[i])
+			mm_free(base->io.slots[i]);
+	if (base->io.slots)
+		mm_free(base->io.slots);
+	base->io = (struct evc_fdmap){0};
+}

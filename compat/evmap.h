@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * From fds and signals to the events that wait for them.
+ */
+#ifndef COMPAT_EVMAP_H
+#define COMPAT_EVMAP_H
+
+#include "base.h"
+
+struct evc_fd {
+	struct evu_poll poll;
+	struct event_dlist events; /* newest first */
+	uint16_t nread;
+	uint16_t nwrite;
+	uint16_t nclose;
+};
+
+/* -1 with errno and a warning where the fd cannot be watched; otherwise 0, and 1 if the kernel has something new to watch, which
+ * a sleeping loop must be told. */
+int evc_io_add(struct event_base *base, struct event *ev);
+/* 1 if that changed what the kernel watches. */
+int evc_io_del(struct event_base *base, struct event *ev);
+/* An event that is inserted was active and will not be run after all: its fd is to be looked at again. */
+void evc_io_renew(struct event_base *base, struct event *ev);
+/* The events of fd that wait for any of `what` become active. */
+void evc_io_active(struct event_base *base, evutil_socket_t fd, short what);
+
+int evc_sig_add(struct event_base *base, struct event *ev);
+int evc_sig_del(struct event_base *base, struct event *ev);
+void evc_sig_active(struct event_base *base, int sig, int ncalls);
+
+/* The engine's hook. */
+void evc_io_ready(void *base, struct evu_poll *poll, unsigned mask);
+
+int evc_map_foreach(struct event_base *base, event_base_foreach_event_cb fn, void *arg);
+void evc_map_assert_ok(struct event_base *base);
+/* Deletes every event of the maps; how many were not internal. */
+int evc_map_delete_all(struct event_base *base);
+void evc_map_fini(struct event_base *base);
+
+#endif

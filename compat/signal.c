@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Signals. The handler counts the signal in the base that is preferred and wakes its loop; the loop turns counts into active
+ * events, so no signal is lost however many come, and none is taken while callbacks run: those come with the next turn.
+ *
+ * A process has one base that gets signals: the one that last added a signal event, or last entered its loop with one. Programs
+ * see a plain handler (SA_RESTART, all signals blocked meanwhile) and their own back when the last event of a signal is gone.
+ *
+ * The handler runs in any thread at any time. What it reads is set before the handler is installed, and a base is forgotten here
+ * before its memory is given back.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "evmap.h"
+
+static struct event_base *_Atomic preferred; /* NULL: nobody wants signals */
+static int n_added;                          /* of the preferred base */
+static void *lock;                           /* guards the two, but from the handler */
+
+static void handler(int sig)
+{
+	struct event_base *base = preferred;
+	int saved = errno;
+
+	if (base) {
+		base->sig.caught[sig]++;
+		base->sig.any = 1;
+		evu_engine_wake(base->engine);
+	}
+	errno = saved;
+}
+
+static void prefer_locked(struct event_base *base)
+{
+	preferred = base;
+	n_added = base->sig.n_added;
+}
+
+void evc_signal_prefer(struct event_base *base)
+{
+	EVLOCK_LOCK(lock, 0);
+	prefer_locked(base);
+	EVLOCK_UNLOCK(lock, 0);
+}
+
+static int install(struct event_base *base, int sig)
+{
+	struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART};
+	struct sigaction *old = mm_malloc(sizeof(*old));
+
+	if (!old) {
+		event_warn("event_add: no memory for signal %d", sig);
+		return -1;
+	}
+	sigfillset(&sa.sa_mask);
+	if (sigaction(sig, &sa, old) < 0) {
+		event_warn("sigaction");
+		mm_free(old);
+		return -1;
+	}
+	base->sig.old[sig] = old;
+	return 0;
+}
+
+static void count(struct event_base *base, int n)
+{
+	EVLOCK_LOCK(lock, 0);
+	base->sig.n_added += n;
+	if (preferred == base)
+		n_added = base->sig.n_added;
+	EVLOCK_UNLOCK(lock, 0);
+}
+
+int evc_signal_catch(struct event_base *base, int sig)
+{
+	EVLOCK_LOCK(lock, 0);
+	if (preferred != base && n_added > 0)
+		event_warnx("event_base %p gets a signal event while event_base %p has some: only one can have "
+			    "signals at a time, the one that added last or entered its loop last",
+		    (void *)base, (void *)preferred);
+	base->sig.n_added++;
+	prefer_locked(base);
+	EVLOCK_UNLOCK(lock, 0);
+	if (install(base, sig) < 0) {
+		count(base, -1);
+		return -1;
+	}
+	return 0;
+}
+
+int evc_signal_release(struct event_base *base, int sig)
+{
+	struct sigaction *old = base->sig.old[sig];
+	int r = 0;
+
+	count(base, -1);
+	base->sig.old[sig] = NULL;
+	if (!old)
+		return 0;
+	if (sigaction(sig, old, NULL) < 0) {
+		event_warn("sigaction");
+		r = -1;
+	}
+	mm_free(old);
+	return r;
+}
+
+void evc_signal_collect(struct event_base *base)
+{
+	int sig;
+
+	if (!base->sig.any)
+		return;
+	base->sig.any = 0;
+	for (sig = 1; sig < EVC_NSIG; sig++) {
+		int n = base->sig.caught[sig] ? atomic_exchange(&base->sig.caught[sig], 0) : 0;
+
+		if (n)
+			evc_sig_active(base, sig, n);
+	}
+}
+
+void evc_signal_fini(struct event_base *base)
+{
+	int sig;
+
+	for (sig = 0; sig < EVC_NSIG; sig++)
+		if (base->sig.old[sig])
+			evc_signal_release(base, sig);
+	EVLOCK_LOCK(lock, 0);
+	if (preferred == base) {
+		preferred = NULL;
+		n_added = 0;
+	}
+	EVLOCK_UNLOCK(lock, 0);
+}
+
+int evc_signal_setup_locks(int enable_locks)
+{
+	EVTHREAD_SETUP_GLOBAL_LOCK(lock, 0, enable_locks);
+	return 0;
+}
+
+void evc_signal_free_globals(void)
+{
+	EVTHREAD_FREE_LOCK(lock, 0);
+	lock = NULL;
+}

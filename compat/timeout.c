@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Deadlines.
+ *
+ * A pending event has its true deadline in ev_timeout. Its key in the heap may be earlier: moving a deadline later, which is what
+ * programs do with every packet, stores the new time and leaves the heap alone. When the old key comes to the top it is replaced
+ * by the true one; at worst the loop has looked once for nothing.
+ *
+ * The clock is CLOCK_MONOTONIC. (Stock's default is its coarse version, whose steps of up to 4 ms make timers late; reading the
+ * fine one costs 20 ns, and the loop reads it once a turn.) Between two polls the cached time is used, as libevent does.
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "debug.h"
+#include "timeout.h"
+
+/* How often the offset of the wall clock is looked at again. */
+#define CLOCK_SYNC_US (5 * 1000000)
+
+static struct event *of_pos(int *pos)
+{
+	return evu_container_of(pos, struct event, ev_heap_pos);
+}
+
+bool evc_is_common(const struct event_base *base, const struct timeval *tv)
+{
+	long usec = tv->tv_usec;
+
+	if ((usec & EVC_COMMON_MASK) != EVC_COMMON_MAGIC)
+		return false;
+	return (usec & EVC_COMMON_IDX_MASK) >> EVC_COMMON_IDX_SHIFT < base->n_commons;
+}
+
+/* The queue of a timeval that is known to be a common timeout. */
+static struct evc_common *common_of(const struct event_base *base, const struct timeval *tv)
+{
+	return base->commons[(tv->tv_usec & EVC_COMMON_IDX_MASK) >> EVC_COMMON_IDX_SHIFT];
+}
+
+static int64_t clock_us(struct event_base *base)
+{
+	struct timeval tv;
+
+	evutil_gettime_monotonic_(&base->monotonic_timer, &tv);
+	return evc_tv_us(&tv);
+}
+
+int64_t evc_now(struct event_base *base)
+{
+	int64_t us = base->now_us ? base->now_us : clock_us(base);
+
+	if (!base->now_us && us >= base->clock_diff_at_us + CLOCK_SYNC_US) {
+		struct timeval wall, mono = evc_us_tv(us);
+
+		evutil_gettimeofday(&wall, NULL);
+		evutil_timersub(&wall, &mono, &base->tv_clock_diff);
+		base->clock_diff_at_us = us;
+	}
+	return us;
+}
+
+void evc_time_forget(struct event_base *base)
+{
+	base->now_us = 0;
+}
+
+void evc_time_update(struct event_base *base)
+{
+	base->now_us = 0;
+	if (!(base->flags & EVENT_BASE_FLAG_NO_CACHE_TIME))
+		base->now_us = evc_now(base);
+}
+
+int evc_timeout_reserve(struct event_base *base)
+{
+	return evu_heap_reserve(&base->timeheap, base->timeheap.len + 1);
+}
+
+/* The queue's own event waits for the queue's first. */
+static void common_schedule(struct evc_common *c)
+{
+	struct event *first = TAILQ_FIRST(&c->events);
+	struct timeval at = evc_us_tv(evc_tv_us(&first->ev_timeout));
+
+	event_add_nolock_(&c->timer, &at, 1);
+}
+
+/* Nearly always at the end: all have the same interval. */
+static void common_insert(struct evc_common *c, struct event *ev)
+{
+	struct event *e;
+
+	TAILQ_FOREACH_REVERSE (e, &c->events, event_list, ev_common_next) {
+		if (evc_tv_us(&ev->ev_timeout) >= evc_tv_us(&e->ev_timeout)) {
+			TAILQ_INSERT_AFTER(&c->events, e, ev, ev_common_next);
+			return;
+		}
+	}
+	TAILQ_INSERT_HEAD(&c->events, ev, ev_common_next);
+}
+
+/* Both before and after the deadline is one of the heap. */
+static bool heap_move(struct event_base *base, struct event *ev, int64_t at_us)
+{
+	struct evu_heap *h = &base->timeheap;
+	int64_t old = evc_tv_us(&ev->ev_timeout);
+
+	ev->ev_timeout = evc_us_tv(at_us);
+	if (at_us >= old || at_us >= h->slots[ev->ev_heap_pos].key)
+		return false;
+	evu_heap_raise(h, &ev->ev_heap_pos, at_us);
+	return ev->ev_heap_pos == 0;
+}
+
+bool evc_timeout_set(struct event_base *base, struct event *ev, const struct timeval *tv, int64_t at_us)
+{
+	bool common = evc_is_common(base, tv);
+
+	if (ev->ev_flags & EVLIST_TIMEOUT) {
+		if (!common && !evc_is_common(base, &ev->ev_timeout))
+			return heap_move(base, ev, at_us);
+		evc_timeout_clear(base, ev);
+	}
+	evc_count_add(base, ev->ev_flags);
+	ev->ev_flags |= EVLIST_TIMEOUT;
+	ev->ev_timeout = evc_us_tv(at_us);
+	if (common) {
+		struct evc_common *c = common_of(base, tv);
+
+		ev->ev_timeout.tv_usec |= tv->tv_usec & ~(long)EVC_USEC_MASK;
+		common_insert(c, ev);
+		if (TAILQ_FIRST(&c->events) == ev)
+			common_schedule(c);
+		return false; /* the queue's event has told the loop */
+	}
+	ev->ev_heap_pos = -1;
+	evu_heap_push(&base->timeheap, at_us, &ev->ev_heap_pos);
+	return ev->ev_heap_pos == 0;
+}
+
+bool evc_timeout_clear(struct event_base *base, struct event *ev)
+{
+	bool first;
+
+	evc_assert(ev->ev_flags & EVLIST_TIMEOUT);
+	evc_count_del(base, ev->ev_flags);
+	ev->ev_flags &= ~EVLIST_TIMEOUT;
+	if (evc_is_common(base, &ev->ev_timeout)) {
+		struct evc_common *c = common_of(base, &ev->ev_timeout);
+
+		first = TAILQ_FIRST(&c->events) == ev;
+		TAILQ_REMOVE(&c->events, ev, ev_common_next);
+		return first;
+	}
+	first = ev->ev_heap_pos == 0;
+	evu_heap_remove(&base->timeheap, &ev->ev_heap_pos);
+	return first;
+}
+
+/* The first event by its true deadline; NULL: none. */
+static struct event *first_event(struct event_base *base)
+{
+	const struct evu_heap_slot *top;
+
+	while ((top = evu_heap_top(&base->timeheap))) {
+		struct event *ev = of_pos(top->pos);
+		int64_t at = evc_tv_us(&ev->ev_timeout);
+
+		if (at == top->key)
+			return ev;
+		evu_heap_rekey_top(&base->timeheap, at);
+	}
+	return NULL;
+}
+
+int64_t evc_timeout_next(struct event_base *base)
+{
+	/* Waiting for an outdated key is harmless, but sleeping until a true one saves a turn. */
+	const struct event *ev = first_event(base);
+	int64_t left;
+
+	if (!ev)
+		return -1;
+	left = evc_tv_us(&ev->ev_timeout) - evc_now(base);
+	if (left <= 0)
+		return 0;
+	return left < INT64_MAX / 1000 ? left * 1000 : INT64_MAX;
+}
+
+/* An event's time has come. What it is active for already stays known (stock forgets it: libevent #1530). */
+static void expire(struct event *ev)
+{
+	short res = 0, ncalls = 1;
+
+	if (ev->ev_flags & (EVLIST_ACTIVE | EVLIST_ACTIVE_LATER)) {
+		res = ev->ev_res;
+		if (ev->ev_events & EV_SIGNAL && ev->ev_ncalls > 1)
+			ncalls = ev->ev_ncalls;
+	}
+	event_del_nolock_(ev, EVENT_DEL_NOBLOCK);
+	event_debug("timeout of event %p, callback %p", (void *)ev, (void *)(uintptr_t)ev->ev_callback);
+	event_active_nolock_(ev, res | EV_TIMEOUT, ncalls);
+}
+
+void evc_timeout_expire(struct event_base *base)
+{
+	struct event *ev;
+	int64_t now;
+
+	if (!evu_heap_top(&base->timeheap))
+		return;
+	now = evc_now(base);
+	while (evu_heap_top(&base->timeheap) && evu_heap_top(&base->timeheap)->key <= now) {
+		ev = first_event(base);
+		if (evc_tv_us(&ev->ev_timeout) > now)
+			break;
+		expire(ev);
+	}
+}
+
+static void common_expire(evutil_socket_t fd, short what, void *arg)
+{
+	struct evc_common *c = arg;
+	struct event_base *base = c->base;
+	struct event *ev;
+	int64_t now;
+
+	(void)fd;
+	(void)what;
+	EVBASE_LOCK(base);
+	now = evc_now(base);
+	while ((ev = TAILQ_FIRST(&c->events)) && evc_tv_us(&ev->ev_timeout) <= now)
+		expire(ev);
+	if (ev)
+		common_schedule(c);
+	EVBASE_UNLOCK(base);
+}
+
+static int commons_grow(struct event_base *base)
+{
+	int cap = base->cap_commons ? base->cap_commons * 2 : 16;
+	struct evc_common **p;
+
+	if (base->n_commons < base->cap_commons)
+		return 0;
+	p = mm_realloc(base->commons, (size_t)cap * sizeof(*p));
+	if (!p)
+		return -1;
+	base->commons = p;
+	base->cap_commons = cap;
+	return 0;
+}
+
+static const struct timeval *common_new(struct event_base *base, int64_t us)
+{
+	struct evc_common *c;
+
+	if (base->n_commons == EVC_MAX_COMMONS) {
+		event_warnx("event_base_init_common_timeout: this event_base has %d common timeouts already",
+		    EVC_MAX_COMMONS);
+		return NULL;
+	}
+	if (commons_grow(base) < 0 || !(c = mm_calloc(1, sizeof(*c)))) {
+		event_warn("event_base_init_common_timeout: out of memory");
+		return NULL;
+	}
+	TAILQ_INIT(&c->events);
+	c->duration = evc_us_tv(us);
+	c->duration.tv_usec |= EVC_COMMON_MAGIC | (long)base->n_commons << EVC_COMMON_IDX_SHIFT;
+	c->base = base;
+	event_assign(&c->timer, base, -1, 0, common_expire, c);
+	c->timer.ev_flags |= EVLIST_INTERNAL;
+	c->timer.ev_pri = 0;
+	base->commons[base->n_commons++] = c;
+	return &c->duration;
+}
+
+const struct timeval *event_base_init_common_timeout(
+    struct event_base *base, const struct timeval *duration)
+{
+	const struct timeval *result = NULL;
+	int64_t us;
+	int i;
+
+	EVBASE_LOCK(base);
+	/* tv_usec may exceed a second, unless it is a common timeout itself. */
+	us = (int64_t)duration->tv_sec * 1000000 +
+	    (evc_is_common(base, duration) ? duration->tv_usec & EVC_USEC_MASK : duration->tv_usec);
+	for (i = 0; i < base->n_commons && !result; i++)
+		if (evc_tv_us(&base->commons[i]->duration) == us)
+			result = &base->commons[i]->duration;
+	if (!result)
+		result = common_new(base, us);
+	EVBASE_UNLOCK(base);
+	return result;
+}
+
+int evc_timeout_fini(struct event_base *base)
+{
+	const struct evu_heap_slot *top;
+	struct event *ev;
+	int i, n = 0;
+
+	for (i = 0; i < base->n_commons; i++) {
+		struct evc_common *c = base->commons[i];
+
+		while ((ev = TAILQ_FIRST(&c->events))) {
+			n += !(ev->ev_flags & EVLIST_INTERNAL);
+			event_del_nolock_(ev, EVENT_DEL_EVEN_IF_FINALIZING);
+		}
+		event_del_nolock_(&c->timer, EVENT_DEL_EVEN_IF_FINALIZING);
+		event_debug_unassign(&c->timer);
+		mm_free(c);
+	}
+	base->n_commons = 0;
+	if (base->commons)
+		mm_free(base->commons);
+	base->commons = NULL;
+	while ((top = evu_heap_top(&base->timeheap))) {
+		event_del_nolock_(of_pos(top->pos), EVENT_DEL_NOBLOCK);
+		n++;
+	}
+	evu_heap_fini(&base->timeheap);
+	return n;
+}
+
+static void common_assert_ok(struct event_base *base, int i)
+{
+	const struct event *ev, *last = NULL;
+
+	TAILQ_FOREACH (ev, &base->commons[i]->events, ev_common_next) {
+		evc_assert(ev->ev_flags & EVLIST_TIMEOUT);
+		evc_assert(evc_is_common(base, &ev->ev_timeout));
+		evc_assert(common_of(base, &ev->ev_timeout) == base->commons[i]);
+		evc_assert(!last || evc_tv_us(&last->ev_timeout) <= evc_tv_us(&ev->ev_timeout));
+		last = ev;
+	}
+}
+
+void evc_timeout_assert_ok(struct event_base *base)
+{
+	struct evu_heap *h = &base->timeheap;
+	int i;
+
+	for (i = 0; i < h->len; i++) {
+		const struct event *ev = of_pos(h->slots[i].pos);
+
+		evc_assert(ev->ev_flags & EVLIST_TIMEOUT);
+		evc_assert(ev->ev_heap_pos == i);
+		evc_assert(h->slots[i].key <= evc_tv_us(&ev->ev_timeout));
+		evc_assert(i == 0 || h->slots[(i - 1) / 4].key <= h->slots[i].key);
+	}
+	for (i = 0; i < base->n_commons; i++)
+		common_assert_ok(base, i);
+}
+
+int event_base_gettimeofday_cached(struct event_base *base, struct timeval *tv)
+{
+	struct timeval mono;
+	int r = 0;
+
+	if (!base)
+		base = event_global_current_base_;
+	if (!base)
+		return evutil_gettimeofday(tv, NULL);
+	EVBASE_LOCK(base);
+	if (base->now_us) {
+		mono = evc_us_tv(base->now_us);
+		evutil_timeradd(&mono, &base->tv_clock_diff, tv);
+	} else {
+		r = evutil_gettimeofday(tv, NULL);
+	}
+	EVBASE_UNLOCK(base);
+	return r;
+}
+
+int event_base_update_cache_time(struct event_base *base)
+{
+	if (!base)
+		base = event_global_current_base_;
+	if (!base)
+		return -1;
+	EVBASE_LOCK(base);
+	if (base->running_loop)
+		evc_time_update(base);
+	EVBASE_UNLOCK(base);
+	return 0;
+}
+
+int event_gettime_monotonic(struct event_base *base, struct timeval *tv)
+{
+	int r = -1;
+
+	if (base && tv) {
+		EVBASE_LOCK(base);
+		r = evutil_gettime_monotonic_(&base->monotonic_timer, tv);
+		EVBASE_UNLOCK(base);
+	}
+	return r;
+}

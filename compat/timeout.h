@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Deadlines: the base's clock, the heap, and the queues of common timeouts.
+ */
+#ifndef COMPAT_TIMEOUT_H
+#define COMPAT_TIMEOUT_H
+
+#include "base.h"
+
+/*
+ * A common timeout is a timeval whose tv_usec holds, above the 20 bits that microseconds need, a magic nibble and the index of
+ * its queue. Programs copy it around as any timeval; whoever computes with one strips it first.
+ */
+#define EVC_USEC_MASK 0x000fffff
+#define EVC_COMMON_MASK 0xf0000000
+#define EVC_COMMON_MAGIC 0x50000000
+#define EVC_COMMON_IDX_SHIFT 20
+#define EVC_COMMON_IDX_MASK 0x0ff00000
+#define EVC_MAX_COMMONS 256
+
+bool evc_is_common(const struct event_base *base, const struct timeval *tv);
+
+static inline int64_t evc_tv_us(const struct timeval *tv)
+{
+	return (int64_t)tv->tv_sec * 1000000 + (tv->tv_usec & EVC_USEC_MASK);
+}
+
+static inline struct timeval evc_us_tv(int64_t us)
+{
+	return (struct timeval){.tv_sec = us / 1000000, .tv_usec = us % 1000000};
+}
+
+/* The cached time where there is one, else the clock's. Never 0. */
+int64_t evc_now(struct event_base *base);
+void evc_time_forget(struct event_base *base);
+void evc_time_update(struct event_base *base);
+
+/* Room for one more deadline: 0 or -1. evc_timeout_set needs it where the event has no deadline yet. */
+int evc_timeout_reserve(struct event_base *base);
+/* Gives ev the deadline `at_us`; `tv` says which queue, if it is a common timeout. Returns true iff the loop may have to wake
+ * earlier than it thinks. */
+bool evc_timeout_set(struct event_base *base, struct event *ev, const struct timeval *tv, int64_t at_us);
+/* Takes the deadline away. True iff it was the one that the loop waits for. */
+bool evc_timeout_clear(struct event_base *base, struct event *ev);
+
+/* Nanoseconds until the first deadline; -1: there is none. */
+int64_t evc_timeout_next(struct event_base *base);
+/* Makes the events whose time has come active. */
+void evc_timeout_expire(struct event_base *base);
+
+/* Frees what the deadlines need; no event may have one any more, but those in common queues. Returns how many of those had. */
+int evc_timeout_fini(struct event_base *base);
+void evc_timeout_assert_ok(struct event_base *base);
+
+#endif

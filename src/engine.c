@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The engine: opens rings, runs turns, survives the loss of a ring.
+ *
+ * A turn: arm what is pending, sleep in the ring until something completes or the time is up, let the completions reach their
+ * ops, confirm what fired, tell it. When polls are hot the ring is only looked at; if then nothing is ready after all, the
+ * second half of the turn sleeps.
+ *
+ * A ring is lost when the loop moves to another thread, when the process forks, when a seccomp filter or a closed descriptor
+ * makes it useless. All that is wanted is known here, so losing a ring costs no event: requests end, polls become pending, the
+ * next ring (the same method once more, or the next one) arms them, and arming looks at each file anew. Hot polls stay hot.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "poll.h"
+#include "wake.h"
+
+struct evu_mem evu_mem = {malloc, calloc, realloc, free};
+
+const char *evu_method_name(enum evu_method method)
+{
+	static const char *const names[] = {
+	    [EVU_IO_URING] = "io_uring",
+	    [EVU_EPOLL] = "epoll",
+	    [EVU_POLL2] = "poll",
+	};
+
+	return method < EVU_NMETHODS ? names[method] : NULL;
+}
+
+enum evu_method evu_engine_method(const struct evu_engine *e)
+{
+	return e->method;
+}
+
+static void ring_close(struct evu_engine *e, bool alien)
+{
+	if (!e->ring)
+		return;
+	e->ring->ops->close(e->ring, alien);
+	e->ring = NULL;
+	e->owner = 0;
+	e->broken = false;
+	evu_poll_ring_lost(e);
+}
+
+/* Opens the first allowed ring from `method` on. */
+static int ring_open(struct evu_engine *e, unsigned method)
+{
+	static struct evu_ring *(*const open[])(struct evu_op_pool *, int *) = {
+	    [EVU_IO_URING] = evu_ring_uring_open,
+	    [EVU_EPOLL] = evu_ring_epoll_open,
+	    [EVU_POLL2] = evu_ring_poll_open,
+	};
+	int err = -ENOSYS;
+
+	assert(!e->ring);
+	for (; method < EVU_NMETHODS; method++) {
+		if (!(e->methods & 1u << method))
+			continue;
+		e->ring = open[method](&e->pool, &err);
+		if (e->ring) {
+			e->method = (enum evu_method)method;
+			e->generation = evu_fork_generation();
+			return 0;
+		}
+	}
+	return err;
+}
+
+/* True iff the calling thread may submit to the ring. */
+static bool ours(const struct evu_engine *e)
+{
+	return e->owner && e->owner == evu_thread_id();
+}
+
+/* Gives up the ring: it failed, or the loop moved. `next`: not this method again. */
+static int ring_replace(struct evu_engine *e, bool next)
+{
+	ring_close(e, !ours(e));
+	return ring_open(e, e->method + (next ? 1u : 0u));
+}
+
+/* The eventfd is the parent's as well: a child needs its own. */
+static int wake_renew(struct evu_engine *e)
+{
+	int fd = evu_wake_open();
+
+	if (e->wake.fd >= 0)
+		close(e->wake.fd);
+	e->wake.fd = fd < 0 ? -1 : fd;
+	return fd < 0 ? fd : 0;
+}
+
+void evu_engine_guard(struct evu_engine *e)
+{
+	if (e->generation == evu_fork_generation())
+		return;
+	e->generation = evu_fork_generation();
+	ring_close(e, true);
+	(void)wake_renew(e);
+}
+
+void evu_engine_abandon(struct evu_engine *e)
+{
+	ring_close(e, true);
+}
+
+int evu_engine_new(
+    struct evu_engine **engine, unsigned methods, const struct evu_hooks *hooks, void *arg)
+{
+	struct evu_engine *e = evu_mem.zalloc(1, sizeof(*e));
+	int rc = -ENOMEM;
+
+	if (!e)
+		return rc;
+	e->hooks = hooks;
+	e->arg = arg;
+	e->methods = methods;
+	evu_link_init(&e->pending);
+	evu_op_pool_init(&e->pool);
+	evu_poll_init(&e->wake, e, -1);
+	rc = wake_renew(e);
+	if (rc < 0)
+		goto free_engine;
+	rc = ring_open(e, 0);
+	if (rc < 0)
+		goto close_wake;
+	e->wake.want = POLLIN;
+	e->wake.watch = EVU_EDGE;
+	evu_link_append(&e->pending, &e->wake.pending);
+	*engine = e;
+	return 0;
+
+close_wake:
+	close(e->wake.fd);
+free_engine:
+	evu_mem.free(e);
+	return rc;
+}
+
+void evu_engine_free(struct evu_engine *e)
+{
+	evu_engine_guard(e);
+	if (e->ring)
+		e->ring->ops->close(e->ring, !ours(e));
+	evu_op_pool_fini(&e->pool);
+	if (e->wake.fd >= 0)
+		close(e->wake.fd);
+	if (e->hot)
+		evu_mem.free(e->hot);
+	if (e->checks)
+		evu_mem.free(e->checks);
+	evu_mem.free(e);
+}
+
+int evu_engine_reinit(struct evu_engine *e)
+{
+	int rc;
+
+	evu_engine_guard(e);
+	ring_close(e, !ours(e));
+	rc = ring_open(e, e->method);
+	return e->wake.fd < 0 ? wake_renew(e) : rc;
+}
+
+void evu_engine_enter(struct evu_engine *e)
+{
+	e->looping = true;
+}
+
+void evu_engine_leave(struct evu_engine *e)
+{
+	e->looping = false;
+}
+
+void evu_engine_wake(struct evu_engine *e)
+{
+	if (e->wake.fd >= 0)
+		evu_wake_write(e->wake.fd);
+}
+
+bool evu_engine_asleep(const struct evu_engine *e)
+{
+	return e->asleep;
+}
+
+bool evu_engine_unsettled(const struct evu_engine *e)
+{
+	return e->unsettled || e->handoff;
+}
+
+bool evu_engine_settle(struct evu_engine *e)
+{
+	if (!evu_engine_unsettled(e))
+		return true;
+	evu_engine_guard(e);
+	if (!e->ring || !evu_engine_unsettled(e))
+		return true;
+	if (!ours(e))
+		return false;
+	evu_poll_take_handoff(e);
+	/* A ring that cannot even cancel must go: closing it ends what is armed. */
+	if (e->ring->ops->flush(e->ring) < 0 || e->broken)
+		return ring_replace(e, true) == 0;
+	e->unflushed = e->unsettled = false;
+	e->ring->ops->reap(e->ring);
+	return true;
+}
+
+/* A ring that this thread may use. */
+static int ring_ready(struct evu_engine *e)
+{
+	int rc = 0;
+
+	evu_engine_guard(e);
+	if (e->wake.fd < 0)
+		rc = wake_renew(e);
+	if (rc == 0 && e->ring && e->owner && !ours(e)) {
+		if (e->ring->ops->any_thread)
+			e->owner = evu_thread_id();
+		else
+			ring_close(e, true);
+	}
+	if (rc == 0 && !e->ring)
+		rc = ring_open(e, e->method);
+	if (rc == 0 && !e->owner) {
+		rc = e->ring->ops->enable(e->ring);
+		e->owner = evu_thread_id();
+		if (rc < 0)
+			rc = ring_replace(e, true) < 0 ? rc : ring_ready(e);
+	}
+	return rc;
+}
+
+/* Hands over what is queued, sleeps, and takes what completed. */
+static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
+{
+	const struct evu_ring_ops *ops = e->ring->ops;
+	int rc;
+
+	evu_poll_flush(e);
+	evu_poll_take_handoff(e);
+	rc = ops->prepare(e->ring);
+	if (rc < 0)
+		return rc;
+	if (e->broken)
+		return -ENOSYS;
+	if (!evu_link_linked(&e->pending))
+		e->asleep = timeout_ns != 0;
+	else
+		timeout_ns = 0; /* what could not be armed is tried again at once */
+	e->hooks->unlock(e->arg);
+	rc = ops->wait(e->ring, timeout_ns);
+	e->hooks->lock(e->arg);
+	e->asleep = false;
+	if (rc < 0)
+		return rc;
+	e->unflushed = e->unsettled = false;
+	ops->reap(e->ring);
+	return 0;
+}
+
+/* A filter that refuses refuses for ever; anything else may be mended by a new ring of the same kind, once. */
+static bool for_ever(int rc)
+{
+	return rc == -EPERM || rc == -EACCES || rc == -ENOSYS || rc == -EOPNOTSUPP || rc == -EINVAL;
+}
+
+/* ring_turn on whatever ring works. */
+static int any_ring_turn(struct evu_engine *e, int64_t timeout_ns)
+{
+	bool replaced = false;
+
+	for (;;) {
+		int rc = ring_ready(e);
+
+		if (rc < 0)
+			return rc;
+		rc = ring_turn(e, timeout_ns);
+		if (rc == 0)
+			return 0;
+		rc = ring_replace(e, replaced || for_ever(rc));
+		if (rc < 0)
+			return rc;
+		replaced = true;
+	}
+}
+
+/* What other threads dropped while we slept takes effect before anything else happens. */
+static void settle_others(struct evu_engine *e)
+{
+	if (!e->handoff)
+		return;
+	if (evu_engine_settle(e) && e->hooks->settled)
+		e->hooks->settled(e->arg);
+}
+
+int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
+{
+	bool slept;
+
+	e->told = 0;
+	if (e->woken) /* seen by evu_engine_settle, between turns */
+		timeout_ns = 0;
+	e->woken = false;
+	do {
+		int64_t sleep_ns = e->nhot ? 0 : timeout_ns;
+		int rc = any_ring_turn(e, sleep_ns);
+
+		if (rc < 0)
+			return rc;
+		slept = sleep_ns == timeout_ns;
+		settle_others(e);
+		if (e->ring)
+			evu_poll_confirm(e);
+	} while (!slept && !e->told && !e->woken);
+	return 0;
+}

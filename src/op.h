@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One request to the kernel: its life from being armed to its last completion.
+ *
+ *   IDLE --arm--> ARMED --last completion--> IDLE
+ *                   | cancel
+ *                   v
+ *               CANCELLING --last completion--> IDLE
+ *
+ * "Last" is a completion that says no more will follow. Until then the op belongs to the engine: its owner may cut itself
+ * off at any time (evu_op_orphan) and be freed, the op stays. Requests that wait for the next flush have no op yet.
+ *
+ * The kernel knows an op by its tag: index and generation. The generation changes each time the op is armed, so a
+ * completion of an earlier life can never be taken for one of this life. A tag is never 0: 0 marks replies nobody waits for.
+ *
+ *   in_flight == ops ARMED + ops CANCELLING; it is 0 when a ring has been closed.
+ */
+#ifndef EVU_OP_H
+#define EVU_OP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum evu_op_state { EVU_OP_IDLE, EVU_OP_ARMED, EVU_OP_CANCELLING };
+
+struct evu_op;
+
+/* Called for each completion while the op has a handler. `more` is false on the last one; the op is then IDLE already and
+ * goes back to the pool when the handler returns. A handler may arm other ops; it never calls the program. */
+typedef void evu_op_handler(struct evu_op *op, void *ctx, int res, bool more);
+
+struct evu_op {
+	evu_op_handler *handler; /* NULL once orphaned */
+	void *ctx;               /* the handler's */
+	uint32_t index;          /* place in the pool, for life */
+	uint32_t gen;            /* which life this is; never 0 once armed */
+	int fd;                  /* of the request; for the rings that know requests by fd */
+	uint8_t state;           /* enum evu_op_state */
+	uint8_t kind;            /* enum evu_poll_kind of the request */
+	int slot;                /* ring_readiness: index in poll(2)'s array, -1 when none */
+	bool handed;             /* on the list below */
+	struct evu_op *next;     /* in the pool's free list, or in a list of ops handed to the ring's owner */
+};
+
+struct evu_op_pool {
+	struct evu_op **slabs; /* each of EVU_OP_SLAB ops; freed only with the pool */
+	uint32_t nslabs;
+	uint32_t cap_slabs;
+	struct evu_op *free;
+	uint32_t in_flight;
+};
+
+#define EVU_OP_SLAB 128u
+
+void evu_op_pool_init(struct evu_op_pool *pool);
+/* Frees all ops, whatever their state: the ring must be closed. */
+void evu_op_pool_fini(struct evu_op_pool *pool);
+
+/* An IDLE op from the pool; NULL when there is no memory. */
+struct evu_op *evu_op_get(struct evu_op_pool *pool, evu_op_handler *handler, void *ctx);
+/* An op that was not armed after all goes back. */
+void evu_op_put(struct evu_op_pool *pool, struct evu_op *op);
+
+/* IDLE -> ARMED, with a new generation. */
+void evu_op_armed(struct evu_op_pool *pool, struct evu_op *op, int fd, unsigned kind);
+/* ARMED -> IDLE: the request was refused. The op stays its owner's. */
+void evu_op_disarmed(struct evu_op_pool *pool, struct evu_op *op);
+/* Cuts the op off from its owner: no handler is called any more. */
+void evu_op_orphan(struct evu_op *op);
+/* Puts an orphaned op on a list that its pool does not know; it does not go back to the pool before it was taken off. */
+void evu_op_hand(struct evu_op **list, struct evu_op *op);
+/* Takes an op that is still ARMED off the list; NULL when there is none left. */
+struct evu_op *evu_op_take_handed(struct evu_op_pool *pool, struct evu_op **list);
+/* A completion for `tag`. Unknown and outdated tags are ignored. */
+void evu_op_complete(struct evu_op_pool *pool, uint64_t tag, int res, bool more);
+/* The ring is gone and with it every request: ops in flight end without a completion. `lost` is called for each that still
+ * has a handler, after the op went back to the pool. */
+void evu_op_reset_all(struct evu_op_pool *pool, void (*lost)(void *ctx));
+
+static inline uint64_t evu_op_tag(const struct evu_op *op)
+{
+	return (uint64_t)op->gen << 32 | op->index;
+}
+
+/* The op of a tag, NULL when that life is over. */
+struct evu_op *evu_op_find(const struct evu_op_pool *pool, uint64_t tag);
+
+#endif

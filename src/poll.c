@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Readiness of file descriptors, with level semantics supplied here.
+ *
+ * The happy path on io_uring. want() puts the poll on the pending list; the next flush arms it as a multishot request that
+ * stays for as long as the fd is watched. A completion puts the poll on the hot list. When all completions of a turn are in,
+ * one poll(2) over the hot list says what is so, and that is told. A level poll then stays hot: the next turn asks again, and
+ * only when poll(2) denies it does it leave the list. Then the armed request will wake us: whatever happens after the poll(2)
+ * makes a completion.
+ *
+ * So a completion is a hint and poll(2) is the truth. It costs one call for all fds that fired, and buys:
+ * - level semantics, which multishot polls do not have (they are edge-triggered after the first completion);
+ * - no stale event: a file that was closed while armed lives on in the request, but its number does not (POLLNVAL), or
+ *   names another file, whose state is told as poll(2) would;
+ * - masks without the kernel's additions, and spurious completions that harm nobody.
+ *
+ * A request may end at any time (no F_MORE): one-shot requests always do, multishots when the completion queue overflowed or
+ * for files that cannot be waited for. It is armed anew when its poll leaves the hot list, for arming looks at the file first:
+ * nothing between the poll(2) and the arming is lost.
+ *
+ * The readiness rings tell the truth themselves and need none of this; there the hot list holds only `bare` fds, those without
+ * a poll method, which epoll refuses.
+ *
+ * Dropping. The op is cut off and cancelled; the poll may be freed at once. From a thread that does not own the ring the op is
+ * handed to the owner.
+ */
+#include "poll.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "wake.h"
+
+#define TOLD (POLLERR | POLLHUP)
+
+static void hot_add(struct evu_engine *e, struct evu_poll *p)
+{
+	if (p->hot >= 0)
+		return;
+	assert(e->nhot < e->cap_hot);
+	p->hot = e->nhot;
+	e->hot[e->nhot++] = p;
+}
+
+/* Leaves a hole: confirm() closes it. */
+static void hot_remove(struct evu_engine *e, struct evu_poll *p)
+{
+	if (p->hot < 0)
+		return;
+	e->hot[p->hot] = NULL;
+	p->hot = -1;
+}
+
+static int hot_reserve(struct evu_engine *e, int want)
+{
+	int cap = e->cap_hot ? e->cap_hot : 16;
+	void *p;
+
+	/* Holes count until the next confirm() closes them. */
+	want += e->nhot;
+	if (want <= e->cap_hot)
+		return 0;
+	while (cap < want)
+		cap *= 2;
+	p = evu_mem.realloc(e->hot, (size_t)cap * sizeof(*e->hot));
+	if (!p)
+		return -ENOMEM;
+	e->hot = p;
+	p = evu_mem.realloc(e->checks, (size_t)cap * sizeof(*e->checks));
+	if (!p)
+		return -ENOMEM;
+	e->checks = p;
+	e->cap_hot = cap;
+	return 0;
+}
+
+static void pend(struct evu_engine *e, struct evu_poll *p)
+{
+	if (!evu_link_linked(&p->pending))
+		evu_link_append(&e->pending, &p->pending);
+}
+
+static void tell(struct evu_engine *e, struct evu_poll *p, unsigned mask)
+{
+	e->told++;
+	e->hooks->ready(e->arg, p, mask);
+}
+
+static void woken(struct evu_engine *e)
+{
+	e->woken = true;
+	if (!e->ring->ops->edge)
+		evu_wake_drain(e->wake.fd);
+	if (!e->wake.op)
+		pend(e, &e->wake);
+}
+
+static void on_completion(struct evu_op *op, void *ctx, int res, bool more)
+{
+	struct evu_poll *p = ctx;
+	struct evu_engine *e = p->engine;
+
+	assert(p->op == op);
+	if (!more)
+		p->op = NULL;
+	if (p == &e->wake) {
+		woken(e);
+		return;
+	}
+	if (e->ring->ops->truth) {
+		p->again = !more;
+		tell(e, p, (unsigned)res);
+		return;
+	}
+	/* More wait queues than io_uring can follow: another method can. */
+	if (res == -EINVAL)
+		e->broken = true;
+	hot_add(e, p);
+}
+
+/* Arms one poll. 0, or -errno with nothing changed. */
+static int arm(struct evu_engine *e, struct evu_poll *p)
+{
+	struct evu_op *op = evu_op_get(&e->pool, on_completion, p);
+	static const enum evu_poll_kind kinds[] = {
+	    [EVU_ONCE] = EVU_POLL_ONCE,
+	    [EVU_LEVEL] = EVU_POLL_LEVEL,
+	    [EVU_EDGE] = EVU_POLL_EDGE,
+	};
+	int rc;
+
+	assert(!p->op);
+	if (!op)
+		return -ENOMEM;
+	rc = e->ring->ops->arm(e->ring, op, p->fd, p->want, kinds[p->watch], p->again);
+	if (rc < 0) {
+		evu_op_put(&e->pool, op);
+		return rc;
+	}
+	p->op = op;
+	p->again = false;
+	return 0;
+}
+
+/* epoll refused the fd. Character devices without a poll method are taken all the same: poll(2) calls them ready. */
+static int arm_bare(struct evu_engine *e, struct evu_poll *p)
+{
+	struct stat st;
+
+	if (evu_fd_admit(p->fd) < 0)
+		return -EPERM;
+	if (fstat(p->fd, &st) < 0 || !S_ISCHR(st.st_mode))
+		return -ENOSYS;
+	p->bare = true;
+	hot_add(e, p);
+	return 0;
+}
+
+/* Arms one poll. 0 also when it has to wait for the next turn: the poll is pending then. Other errors are about the fd. */
+static int arm_or_pend(struct evu_engine *e, struct evu_poll *p)
+{
+	int rc = arm(e, p);
+
+	if (rc == -EPERM && e->ring->ops->any_thread)
+		rc = arm_bare(e, p);
+	if (rc == 0)
+		return 0;
+	if (rc == -ENOSYS || !e->ring->ops->any_thread) {
+		/* The ring cannot be used. A full queue and a kernel short of memory pass. */
+		if (rc != -ENOMEM && rc != -EBUSY && rc != -EAGAIN)
+			e->broken = true;
+		rc = 0;
+	}
+	if (rc == 0)
+		pend(e, p);
+	return rc;
+}
+
+void evu_poll_flush(struct evu_engine *e)
+{
+	struct evu_link batch;
+	struct evu_link *l;
+
+	/* The list moves aside: what cannot be armed now goes on the list anew. */
+	evu_link_init(&batch);
+	while ((l = evu_link_take(&e->pending)))
+		evu_link_append(&batch, l);
+	while ((l = evu_link_take(&batch))) {
+		struct evu_poll *p = evu_container_of(l, struct evu_poll, pending);
+		int rc = p->op ? 0 : arm_or_pend(e, p);
+
+		/* Any other error: the fd was closed meanwhile, and nobody can tell anything of it any more. */
+		if (rc == -ENOMEM || rc == -ENOSPC)
+			pend(e, p);
+	}
+}
+
+/* Ends the request of a poll, if there is one. */
+static void disarm(struct evu_engine *e, struct evu_poll *p)
+{
+	struct evu_op *op = p->op;
+
+	p->op = NULL;
+	if (!op)
+		return;
+	evu_op_orphan(op);
+	if (!e->ring->ops->any_thread && !evu_engine_owned(e, evu_thread_id())) {
+		if (e->looping)
+			evu_op_hand(&e->handoff, op);
+		else
+			evu_engine_abandon(e);
+		return;
+	}
+	if (e->ring->ops->cancel(e->ring, op) < 0)
+		e->broken = true;
+	e->unflushed = !e->ring->ops->any_thread;
+}
+
+void evu_poll_take_handoff(struct evu_engine *e)
+{
+	struct evu_op *op;
+
+	while ((op = evu_op_take_handed(&e->pool, &e->handoff))) {
+		if (e->ring->ops->cancel(e->ring, op) < 0)
+			e->broken = true;
+		e->unflushed = true;
+	}
+}
+
+static void lost(void *ctx)
+{
+	struct evu_poll *p = ctx;
+
+	p->op = NULL;
+	p->again = false;
+	if (p->hot < 0)
+		pend(p->engine, p);
+}
+
+void evu_poll_ring_lost(struct evu_engine *e)
+{
+	while (evu_op_take_handed(&e->pool, &e->handoff))
+		;
+	e->unflushed = e->unsettled = false;
+	evu_op_reset_all(&e->pool, lost);
+}
+
+/* poll(2) said nothing of this fd: it leaves the hot list, and its request must be there to bring it back. */
+static void cool(struct evu_engine *e, struct evu_poll *p)
+{
+	hot_remove(e, p);
+	if (p->bare)
+		e->broken = true; /* it can be waited for after all: so epoll is forbidden */
+	p->bare = false;
+	if (!p->op)
+		pend(e, p);
+}
+
+/* What poll(2) says of one hot fd. */
+static void confirm_one(struct evu_engine *e, struct evu_poll *p, unsigned mask)
+{
+	if (mask & POLLNVAL) {
+		/* Closed without being dropped. epoll forgets such an fd by itself. */
+		hot_remove(e, p);
+		p->bare = false;
+		disarm(e, p);
+		return;
+	}
+	mask &= p->want | TOLD;
+	if (!mask) {
+		cool(e, p);
+		return;
+	}
+	if (p->watch != EVU_LEVEL) {
+		hot_remove(e, p);
+		p->bare = false;
+	}
+	if (p->watch == EVU_EDGE && !p->op)
+		pend(e, p);
+	tell(e, p, mask);
+}
+
+/* Closes the holes and fills in what to ask. */
+static int hot_pack(struct evu_engine *e)
+{
+	int i, n = 0;
+
+	for (i = 0; i < e->nhot; i++) {
+		struct evu_poll *p = e->hot[i];
+
+		if (!p)
+			continue;
+		p->hot = n;
+		e->hot[n] = p;
+		e->checks[n] = (struct pollfd){.fd = p->fd, .events = (short)p->want};
+		n++;
+	}
+	e->nhot = n;
+	return n;
+}
+
+void evu_poll_confirm(struct evu_engine *e)
+{
+	int i, n = hot_pack(e);
+	int rc;
+
+	if (n == 0)
+		return;
+	rc = e->ring->ops->check(e->ring, e->checks, (unsigned)n);
+	for (i = 0; i < n; i++) {
+		/* Nobody can be asked: rather a needless call of the program than a lost one. */
+		if (rc < 0)
+			e->checks[i].revents = e->checks[i].events;
+		if (e->hot[i])
+			confirm_one(e, e->hot[i], (unsigned)e->checks[i].revents);
+	}
+	hot_pack(e);
+}
+
+void evu_poll_init(struct evu_poll *poll, struct evu_engine *engine, int fd)
+{
+	*poll = (struct evu_poll){.engine = engine, .fd = fd, .hot = -1};
+	evu_link_init(&poll->pending);
+}
+
+/* The kernel holds, or will hold at the next flush, exactly this request. */
+static bool watched_as(const struct evu_poll *p, unsigned mask, enum evu_watch watch)
+{
+	return p->want == mask && p->watch == watch &&
+	    (p->op || p->hot >= 0 || evu_link_linked(&p->pending));
+}
+
+/* Arms or changes at once, where any thread may: epoll's answer is the answer. */
+static int want_now(struct evu_engine *e, struct evu_poll *p)
+{
+	struct evu_op *op = p->op;
+	int rc;
+
+	if (!op)
+		return arm_or_pend(e, p);
+	/* epoll changes a registration in one call, but for one whose file was closed: `again` covers both. */
+	p->op = NULL;
+	p->again = true;
+	rc = arm_or_pend(e, p);
+	if (rc < 0) {
+		p->op = op;
+		p->again = false;
+		return rc;
+	}
+	evu_op_orphan(op);
+	e->ring->ops->replaced(e->ring, op);
+	return 0;
+}
+
+static int want_later(struct evu_engine *e, struct evu_poll *p, bool known)
+{
+	int rc = known || p->op ? 0 : evu_fd_admit(p->fd);
+
+	if (rc < 0)
+		return rc;
+	disarm(e, p);
+	if (p->hot < 0)
+		pend(e, p);
+	return 0;
+}
+
+int evu_poll_want(struct evu_poll *p, unsigned mask, enum evu_watch watch, bool known)
+{
+	struct evu_engine *e = p->engine;
+	unsigned old_want = p->want;
+	uint8_t old_watch = p->watch;
+	int rc;
+
+	assert(mask && p->fd >= 0);
+	evu_engine_guard(e);
+	if (watched_as(p, mask, watch))
+		return 0;
+	if (hot_reserve(e, e->npolls + 1) < 0)
+		return -ENOMEM;
+	p->want = (uint16_t)mask;
+	p->watch = watch;
+	if (e->ring && e->ring->ops->any_thread && !evu_link_linked(&p->pending) && !p->bare)
+		rc = want_now(e, p);
+	else
+		rc = want_later(e, p, known);
+	if (rc < 0) {
+		p->want = (uint16_t)old_want;
+		p->watch = old_watch;
+		return rc;
+	}
+	e->npolls += old_want == 0;
+	return 0;
+}
+
+void evu_poll_drop(struct evu_poll *p)
+{
+	struct evu_engine *e = p->engine;
+
+	if (!p->want)
+		return;
+	evu_engine_guard(e);
+	evu_link_remove(&p->pending);
+	hot_remove(e, p);
+	p->bare = false;
+	disarm(e, p);
+	/* Also for a request that an earlier want() replaced. */
+	e->unsettled |= e->unflushed;
+	/* A ring that had to be given up put the poll on the list again. */
+	evu_link_remove(&p->pending);
+	p->want = 0;
+	e->npolls--;
+}

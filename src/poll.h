@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The readiness machine, and the engine's insides that it shares with engine.c.
+ */
+#ifndef EVU_POLL_H
+#define EVU_POLL_H
+
+#include "engine.h"
+#include "op.h"
+#include "ring.h"
+
+struct evu_engine {
+	const struct evu_hooks *hooks;
+	void *arg;
+
+	struct evu_ring *ring;  /* NULL: one has to be opened before the next turn */
+	enum evu_method method; /* of the ring, or of the last one */
+	unsigned methods;       /* those allowed */
+	struct evu_op_pool pool;
+
+	uint64_t owner;      /* evu_thread_id() of the thread that enabled the ring; 0: nobody yet */
+	uint64_t generation; /* evu_fork_generation() of the process that opened the ring */
+	bool looping;        /* between enter and leave */
+	bool asleep;         /* the owner is in ring->wait() without the lock, and may sleep */
+	bool broken;         /* the ring answered that it cannot go on */
+
+	struct evu_link pending; /* polls to arm at the next flush */
+	struct evu_op *handoff;  /* ops that other threads dropped, for the owner to cancel; see evu_op_hand */
+	bool unflushed;          /* cancels are queued that the kernel has not seen */
+	bool unsettled;          /* and somebody dropped an fd that one of them is for */
+
+	/* Polls that poll(2) must confirm, in the order in which they are told. Room for `npolls` is always reserved. */
+	struct evu_poll **hot;
+	struct pollfd *checks;
+	int nhot;
+	int cap_hot;
+	int npolls; /* polls with want != 0 */
+
+	struct evu_poll wake; /* the eventfd */
+	bool woken;           /* by it, in this turn */
+	unsigned told;        /* calls of hooks->ready in this turn */
+};
+
+/* Arms what is pending. */
+void evu_poll_flush(struct evu_engine *e);
+/* One poll(2) over the hot list: tells what is so, and drops from the list what is not. */
+void evu_poll_confirm(struct evu_engine *e);
+/* Queues the cancels that other threads asked for. */
+void evu_poll_take_handoff(struct evu_engine *e);
+/* The ring is closed: every request is over, all that is wanted is to be armed anew. */
+void evu_poll_ring_lost(struct evu_engine *e);
+/* In a forked child: lets go of what is the parent's. */
+void evu_engine_guard(struct evu_engine *e);
+/* Closes a ring that another thread owns and nobody loops on: its requests end with it. */
+void evu_engine_abandon(struct evu_engine *e);
+
+static inline bool evu_engine_owned(const struct evu_engine *e, uint64_t thread)
+{
+	return e->owner == thread;
+}
+
+#endif

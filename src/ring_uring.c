@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The io_uring ring: with features.c the only file that calls liburing.
+ *
+ * The happy path. arm() fills an SQE. wait() hands all new SQEs over and sleeps, in one io_uring_enter. reap() copies
+ * completions out of the shared queue to their ops. A system call per turn, whatever was armed.
+ *
+ * Set-ups, best first: SINGLE_ISSUER + DEFER_TASKRUN (completions are made only while we are in the kernel for them, so a
+ * flag in shared memory says whether there is anything to go there for), COOP_TASKRUN, none. The ring is made disabled and
+ * enabled by the thread that will loop: single-issuer rings belong to the thread that enables them.
+ *
+ * Traps:
+ * - A cancel has reached the peer of a socket only when its task work ran: flush() therefore asks for events as well
+ *   (measured on 6.18: cancel + submit alone leaves the file open until the next turn).
+ * - Since 6.13 one enter runs about 20 pieces of task work unless more are waited for: pump() goes on until none is pending.
+ * - When the completion queue overflows the kernel keeps the rest and hands it over at the next enter; multishots end. Both
+ *   show in the SQ flags or as a completion without F_MORE: nothing special is done here.
+ * - In a forked child the ring belongs to the parent: close() only drops the child's descriptor and maps. The maps are
+ *   inherited on purpose: unmapping what DONTFORK left out could hit a newer mapping of the child.
+ * - The ring's descriptor is not registered (IORING_REGISTER_RING_FDS): the registration would keep the ring and all that is
+ *   armed alive in the thread that looped first when the loop moves to another thread.
+ */
+#define _GNU_SOURCE
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "features.h"
+#include "list.h"
+#include "mem.h"
+#include "ring.h"
+#include "uapi.h"
+
+/* SQEs are only needed for one turn's changes; more are flushed in between. Completions outnumber them: every armed poll may
+ * complete in one turn. 2,048 cover a large batch; the rest overflows into the kernel's list and is not lost. */
+#define SQ_ENTRIES 256u
+#define CQ_ENTRIES 2048u
+
+/* Most enters that one wait() spends on collecting what is pending. */
+#define MAX_PUMPS 64
+
+struct ring_uring {
+	struct evu_ring ring;
+	struct io_uring uring;
+	bool task_flag;   /* IORING_SQ_TASKRUN tells whether there is task work */
+	bool multishot;
+	bool skip;        /* cancels that succeed post no completion */
+	unsigned enter_flags;
+};
+
+static struct ring_uring *of(struct evu_ring *ring)
+{
+	return evu_container_of(ring, struct ring_uring, ring);
+}
+
+/* How many SQEs the kernel has not seen yet; publishes them. */
+static unsigned publish(struct ring_uring *r)
+{
+	struct io_uring_sq *sq = &r->uring.sq;
+
+	if (sq->sqe_head != sq->sqe_tail) {
+		sq->sqe_head = sq->sqe_tail;
+		io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
+	}
+	return sq->sqe_tail - io_uring_smp_load_acquire(sq->khead);
+}
+
+/* One io_uring_enter: submits what is queued, asks for events, waits for `want` of them. */
+static int enter(struct ring_uring *r, unsigned want, int64_t timeout_ns)
+{
+	struct __kernel_timespec ts;
+	struct io_uring_getevents_arg arg = {.sigmask_sz = _NSIG / 8};
+	unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | r->enter_flags;
+	int rc;
+
+	if (want && timeout_ns >= 0) {
+		ts.tv_sec = timeout_ns / 1000000000;
+		ts.tv_nsec = timeout_ns % 1000000000;
+		arg.ts = (uintptr_t)&ts;
+	}
+	rc = io_uring_enter2((unsigned)r->uring.enter_ring_fd, publish(r), want, flags, (sigset_t *)&arg,
+	    sizeof(arg));
+	/* A timeout and a signal are ends of a wait like any other. EBUSY and EAGAIN ask us to reap first, which comes next
+	 * anyway; what was not taken stays queued. */
+	if (rc == -ETIME || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN)
+		return 0;
+	return rc < 0 ? rc : 0;
+}
+
+/* True iff an enter would make completions that are not in the queue yet. */
+static bool work_pending(struct ring_uring *r)
+{
+	unsigned flags = IO_URING_READ_ONCE(*r->uring.sq.kflags);
+
+	return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+static int uring_wait(struct evu_ring *ring, int64_t timeout_ns)
+{
+	struct ring_uring *r = of(ring);
+	unsigned ready = io_uring_cq_ready(&r->uring);
+	int pumps, rc = 0;
+
+	if (timeout_ns != 0 && ready == 0)
+		rc = enter(r, 1, timeout_ns);
+	else if (publish(r) || !r->task_flag || work_pending(r))
+		rc = enter(r, 0, 0);
+	for (pumps = 0; rc == 0 && pumps < MAX_PUMPS && work_pending(r); pumps++) {
+		if (io_uring_cq_ready(&r->uring) > CQ_ENTRIES / 2)
+			break; /* reap first; the rest comes with the next turn */
+		rc = enter(r, 0, 0);
+	}
+	return rc;
+}
+
+static int uring_flush(struct evu_ring *ring)
+{
+	struct ring_uring *r = of(ring);
+
+	return publish(r) ? enter(r, 0, 0) : 0;
+}
+
+/* A free SQE, making room if need be. */
+static struct io_uring_sqe *get_sqe(struct ring_uring *r, int *err)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->uring);
+
+	*err = 0;
+	if (sqe)
+		return sqe;
+	*err = uring_flush(&r->ring);
+	if (*err == 0) {
+		sqe = io_uring_get_sqe(&r->uring);
+		if (!sqe)
+			*err = -EBUSY;
+	}
+	return sqe;
+}
+
+static int uring_arm(struct evu_ring *ring, struct evu_op *op, int fd, unsigned mask,
+    enum evu_poll_kind kind, bool again)
+{
+	struct ring_uring *r = of(ring);
+	struct io_uring_sqe *sqe;
+	int err;
+
+	(void)again;
+	sqe = get_sqe(r, &err);
+	if (!sqe)
+		return err;
+	evu_op_armed(ring->pool, op, fd, kind);
+	if (kind == EVU_POLL_ONCE || !r->multishot)
+		io_uring_prep_poll_add(sqe, fd, mask);
+	else
+		io_uring_prep_poll_multishot(sqe, fd, mask);
+	io_uring_sqe_set_data64(sqe, evu_op_tag(op));
+	return 0;
+}
+
+static int uring_cancel(struct evu_ring *ring, struct evu_op *op)
+{
+	struct ring_uring *r = of(ring);
+	struct io_uring_sqe *sqe;
+	int err;
+
+	assert(op->state == EVU_OP_ARMED);
+	sqe = get_sqe(r, &err);
+	if (!sqe)
+		return err;
+	io_uring_prep_poll_remove(sqe, evu_op_tag(op));
+	io_uring_sqe_set_data64(sqe, 0);
+	if (r->skip)
+		sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+	op->state = EVU_OP_CANCELLING;
+	return 0;
+}
+
+static int uring_prepare(struct evu_ring *ring)
+{
+	(void)ring;
+	return 0;
+}
+
+static unsigned uring_reap(struct evu_ring *ring)
+{
+	struct ring_uring *r = of(ring);
+	struct io_uring_cqe *cqe;
+	unsigned head, n = 0;
+
+	/* A handler may arm, which may flush, which may add completions: they are seen by this same walk. */
+	io_uring_for_each_cqe (&r->uring, head, cqe) {
+		uint64_t tag = cqe->user_data;
+		int res = cqe->res;
+		bool more = cqe->flags & IORING_CQE_F_MORE;
+
+		io_uring_cq_advance(&r->uring, 1);
+		if (tag)
+			evu_op_complete(ring->pool, tag, res, more);
+		n++;
+	}
+	return n;
+}
+
+static int uring_check(struct evu_ring *ring, struct pollfd *fds, unsigned n)
+{
+	(void)ring;
+	return evu_poll_now(fds, n);
+}
+
+static int uring_enable(struct evu_ring *ring)
+{
+	struct ring_uring *r = of(ring);
+	/* Debian 12's shared liburing (2.3) does not export io_uring_enable_rings. */
+	int rc =
+	    io_uring_register((unsigned)r->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+
+	return rc < 0 ? rc : 0;
+}
+
+/* Closing a ring cancels what is armed, but later, in a kernel worker. So that files closed after this call are closed in
+ * truth, the owner cancels first. */
+static void cancel_all(struct ring_uring *r)
+{
+	struct io_uring_sqe *sqe;
+	int err;
+
+	if (r->ring.pool->in_flight == 0)
+		return;
+	sqe = get_sqe(r, &err);
+	if (!sqe)
+		return;
+	io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+	io_uring_sqe_set_data64(sqe, 0);
+	(void)uring_wait(&r->ring, 0);
+}
+
+static void uring_close(struct evu_ring *ring, bool alien)
+{
+	struct ring_uring *r = of(ring);
+
+	if (!alien)
+		cancel_all(r);
+	io_uring_queue_exit(&r->uring);
+	evu_mem.free(r);
+}
+
+static const struct evu_ring_ops uring_ops = {
+    .name = "io_uring",
+    .truth = false,
+    .any_thread = false,
+    .edge = true,
+    .enable = uring_enable,
+    .arm = uring_arm,
+    .cancel = uring_cancel,
+    .flush = uring_flush,
+    .prepare = uring_prepare,
+    .wait = uring_wait,
+    .reap = uring_reap,
+    .close = uring_close,
+    .check = uring_check,
+};
+
+struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err)
+{
+	const struct evu_features *f = evu_features();
+	struct io_uring_params p = {.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+	    .cq_entries = CQ_ENTRIES};
+	struct ring_uring *r;
+
+	*err = f->ring_error;
+	if (!f->ring)
+		return NULL;
+	r = evu_mem.zalloc(1, sizeof(*r));
+	if (!r) {
+		*err = -ENOMEM;
+		return NULL;
+	}
+	r->ring.ops = &uring_ops;
+	r->ring.pool = pool;
+	r->task_flag = f->defer_taskrun;
+	r->multishot = f->multishot_poll;
+	r->skip = f->cqe_skip;
+	r->enter_flags = f->no_iowait ? EVU_ENTER_NO_IOWAIT : 0;
+	/* Both modes are newer than SUBMIT_ALL (5.18), without which one refused request delays those behind it. */
+	if (f->defer_taskrun)
+		p.flags |= IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+		    IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL;
+	else if (f->coop_taskrun)
+		p.flags |= IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL;
+	*err = io_uring_queue_init_params(SQ_ENTRIES, &r->uring, &p);
+	if (*err < 0) {
+		evu_mem.free(r);
+		return NULL;
+	}
+	return &r->ring;
+}

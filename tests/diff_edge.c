@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What is reported about fds beyond plain level semantics: EV_CLOSED (the peer's end, before the
+ * data is read), EV_ET (one report for each arrival), and several events on one fd, which are
+ * called newest first and must not disturb each other when one of them goes. Where the method
+ * offers no edge triggers, stock's poll, both sides say so.
+ */
+#include "diff_common.h"
+
+static struct event_base *base;
+
+/* ---- EV_CLOSED ---- */
+
+static bool closed_is_offered(void)
+{
+	base = new_base();
+	if (has_feature(base, EV_FEATURE_EARLY_CLOSE))
+		return true;
+	say("no early close here");
+	return false;
+}
+
+static void closed_alone(void)
+{
+	int fd[2];
+
+	if (!closed_is_offered())
+		return;
+	new_pair(fd);
+	watch(base, fd[0], EV_CLOSED | EV_PERSIST, "closed");
+	passes(base, 1);
+	put(fd[1], "x");
+	passes(base, 1);
+	MUST(shutdown(fd[1], SHUT_WR) == 0);
+	passes(base, 2);
+	MUST(take(fd[0], 10) == 1);
+	passes(base, 1);
+	close(fd[1]);
+	passes(base, 1);
+}
+
+static void closed_with_read(void)
+{
+	int fd[2];
+
+	if (!closed_is_offered())
+		return;
+	new_pair(fd);
+	watch(base, fd[0], EV_CLOSED | EV_READ | EV_PERSIST, "both");
+	put(fd[1], "x");
+	passes(base, 1);
+	MUST(shutdown(fd[1], SHUT_WR) == 0);
+	passes(base, 1);
+	MUST(take(fd[0], 10) == 1);
+	passes(base, 1);
+}
+
+static void closed_beside_read_on_one_fd(void)
+{
+	int fd[2];
+
+	if (!closed_is_offered())
+		return;
+	new_pair(fd);
+	watch(base, fd[0], EV_READ | EV_PERSIST, "reader");
+	struct event *c = watch(base, fd[0], EV_CLOSED, "closed once");
+	put(fd[1], "x");
+	passes(base, 1);
+	close(fd[1]);
+	passes(base, 2);
+	say("pending %s", pending(c));
+}
+
+static void closed_over_tcp(void)
+{
+	int fd[2];
+
+	if (!closed_is_offered())
+		return;
+	tcp_pair(fd);
+	watch(base, fd[0], EV_CLOSED, "closed");
+	passes(base, 1);
+	close(fd[1]);
+	event_base_loop(base, EVLOOP_ONCE);
+	passes(base, 1);
+}
+
+/* ---- EV_ET ---- */
+
+static bool edges_are_offered(void)
+{
+	base = new_base();
+	if (has_feature(base, EV_FEATURE_ET))
+		return true;
+	say("no edge triggers here");
+	return false;
+}
+
+static void edge_once_for_each_arrival(void)
+{
+	int fd[2];
+
+	if (!edges_are_offered())
+		return;
+	new_pair(fd);
+	watch(base, fd[0], EV_READ | EV_ET | EV_PERSIST, "edge");
+	passes(base, 1);
+	put(fd[1], "1234");
+	passes(base, 2);
+	MUST(take(fd[0], 2) == 2);
+	passes(base, 1);
+	put(fd[1], "5");
+	put(fd[1], "6");
+	passes(base, 2);
+}
+
+static void edge_of_what_is_there_already(void)
+{
+	int fd[2];
+
+	if (!edges_are_offered())
+		return;
+	new_pair(fd);
+	put(fd[1], "x");
+	struct event *ev = watch(base, fd[0], EV_READ | EV_ET | EV_PERSIST, "edge");
+	passes(base, 2);
+	say_del("edge", ev);
+	say_add("edge", ev);
+	passes(base, 2);
+}
+
+static void edge_of_writing(void)
+{
+	int fd[2];
+
+	if (!edges_are_offered())
+		return;
+	new_pair(fd);
+	watch(base, fd[0], EV_WRITE | EV_ET | EV_PERSIST, "edge");
+	passes(base, 2);
+	fill(fd[0]);
+	passes(base, 1);
+	while (take(fd[1], 4096) > 0)
+		;
+	passes(base, 2);
+}
+
+static void edge_non_persistent(void)
+{
+	int fd[2];
+
+	if (!edges_are_offered())
+		return;
+	new_pair(fd);
+	put(fd[1], "x");
+	struct event *ev = watch(base, fd[0], EV_READ | EV_ET, "edge");
+	passes(base, 2);
+	say_add("again", ev);
+	passes(base, 2);
+}
+
+static void edges_two_on_one_fd(void)
+{
+	int fd[2];
+
+	if (!edges_are_offered())
+		return;
+	new_pair(fd);
+	struct event *r = watch(base, fd[0], EV_READ | EV_ET | EV_PERSIST, "read");
+	watch(base, fd[0], EV_WRITE | EV_ET | EV_PERSIST, "write");
+	passes(base, 2);
+	put(fd[1], "x");
+	passes(base, 2);
+	say_del("read", r);
+	passes(base, 2);
+	say_add("read", r);
+	passes(base, 2);
+}
+
+static void edge_of_the_end(void)
+{
+	int fd[2];
+
+	if (!edges_are_offered())
+		return;
+	new_pair(fd);
+	watch(base, fd[0], EV_READ | EV_ET | EV_PERSIST, "edge");
+	passes(base, 1);
+	MUST(shutdown(fd[1], SHUT_WR) == 0);
+	passes(base, 2);
+	close(fd[1]);
+	passes(base, 2);
+}
+
+static void edge_of_a_pipe(void)
+{
+	int fd[2];
+
+	if (!edges_are_offered())
+		return;
+	new_pipe(fd);
+	watch(base, fd[0], EV_READ | EV_ET | EV_PERSIST, "edge");
+	put(fd[1], "x");
+	passes(base, 2);
+	MUST(take(fd[0], 10) == 1);
+	passes(base, 1);
+	put(fd[1], "y");
+	passes(base, 1);
+	close(fd[1]);
+	passes(base, 2);
+}
+
+/* ---- several events on one fd ---- */
+
+static void one_event_for_both(void)
+{
+	int fd[2];
+
+	base = new_base();
+	new_pair(fd);
+	watch(base, fd[0], EV_READ | EV_WRITE | EV_PERSIST, "both");
+	passes(base, 1);
+	put(fd[1], "x");
+	passes(base, 1);
+	fill(fd[0]);
+	passes(base, 1);
+	MUST(take(fd[0], 1) == 1);
+	passes(base, 1);
+}
+
+static void newest_first_on_one_fd(void)
+{
+	int fd[2];
+
+	base = new_base();
+	new_pair(fd);
+	struct event *a = watch(base, fd[0], EV_READ | EV_PERSIST, "a");
+	watch(base, fd[0], EV_READ | EV_PERSIST, "b");
+	watch(base, fd[0], EV_READ | EV_PERSIST, "c");
+	put(fd[1], "x");
+	passes(base, 1);
+	event_del(a);
+	event_add(a, NULL);
+	passes(base, 2);
+}
+
+static void read_and_write_events_on_one_fd(void)
+{
+	int fd[2];
+
+	base = new_base();
+	new_pair(fd);
+	struct event *r = watch(base, fd[0], EV_READ | EV_PERSIST, "read");
+	struct event *w = watch(base, fd[0], EV_WRITE | EV_PERSIST, "write");
+	watch(base, fd[0], EV_READ | EV_WRITE, "both, once");
+	passes(base, 1);
+	put(fd[1], "x");
+	passes(base, 2);
+	say_del("write", w);
+	passes(base, 1);
+	say_del("read", r);
+	say_add("write", w);
+	passes(base, 1);
+	say_del("write", w);
+	passes(base, 1);
+}
+
+static void first_callback_empties_the_fd(void)
+{
+	int fd[2];
+
+	base = new_base();
+	new_pair(fd);
+	watch(base, fd[0], EV_READ | EV_PERSIST, "older");
+	event_add(event_new(base, fd[0], EV_READ | EV_PERSIST, drain_cb, "newer, drains"), NULL);
+	put(fd[1], "x");
+	passes(base, 2);
+}
+
+static void del_other_cb(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	say("deletes the other: %s", bits(what));
+	event_del(arg);
+}
+
+static void deleted_by_an_earlier_callback(void)
+{
+	int fd[2];
+
+	base = new_base();
+	new_pair(fd);
+	struct event *older = watch(base, fd[0], EV_READ | EV_PERSIST, "older");
+	event_add(event_new(base, fd[0], EV_READ | EV_PERSIST, del_other_cb, older), NULL);
+	put(fd[1], "x");
+	passes(base, 2);
+	say("pending %s", pending(older));
+}
+
+static void other_part_survives_one_shot(void)
+{
+	int fd[2];
+
+	base = new_base();
+	new_pair(fd);
+	watch(base, fd[0], EV_READ | EV_PERSIST, "persistent");
+	struct event *once = watch(base, fd[0], EV_READ, "once");
+	put(fd[1], "x");
+	passes(base, 2);
+	event_add(once, NULL);
+	passes(base, 2);
+}
+
+static void write_waits_for_room(void)
+{
+	int fd[2];
+
+	base = new_base();
+	new_pair(fd);
+	fill(fd[0]);
+	watch(base, fd[0], EV_WRITE, "writer");
+	passes(base, 1);
+	while (take(fd[1], 4096) > 0)
+		;
+	passes(base, 2);
+}
+
+static const struct diff_scenario scenarios[] = {
+    DIFF_SCENARIO(closed_alone),
+    DIFF_SCENARIO(closed_with_read),
+    DIFF_SCENARIO(closed_beside_read_on_one_fd),
+    DIFF_SCENARIO(closed_over_tcp),
+    DIFF_SCENARIO(edge_once_for_each_arrival),
+    DIFF_SCENARIO(edge_of_what_is_there_already),
+    DIFF_SCENARIO(edge_of_writing),
+    DIFF_SCENARIO(edge_non_persistent),
+    DIFF_SCENARIO(edges_two_on_one_fd),
+    DIFF_SCENARIO(edge_of_the_end),
+    DIFF_SCENARIO(edge_of_a_pipe),
+    DIFF_SCENARIO(one_event_for_both),
+    DIFF_SCENARIO(newest_first_on_one_fd),
+    DIFF_SCENARIO(read_and_write_events_on_one_fd),
+    DIFF_SCENARIO(first_callback_empties_the_fd),
+    DIFF_SCENARIO(deleted_by_an_earlier_callback),
+    DIFF_SCENARIO(other_part_survives_one_shot),
+    DIFF_SCENARIO(write_waits_for_room),
+};
+
+DIFF_MAIN(scenarios)
