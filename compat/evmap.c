@@ -120,6 +120,14 @@ static int add_failed(const struct event *ev, int err)
 	return -1;
 }
 
+/* The kernel watches an fd one way or the other; which one, for a mixture, nobody can tell. */
+static bool mixes_edges(const struct evc_fd *slot, const struct event *ev)
+{
+	const struct event *other = LIST_FIRST(&slot->events);
+
+	return other && (other->ev_events & EV_ET) != (ev->ev_events & EV_ET);
+}
+
 int evc_io_add(struct event_base *base, struct event *ev)
 {
 	struct evc_fd *slot;
@@ -133,6 +141,10 @@ int evc_io_add(struct event_base *base, struct event *ev)
 		return add_failed(ev, errno);
 	if (slot_full(slot)) {
 		event_warnx("event_add: too many events on fd %d", ev->ev_fd);
+		return -1;
+	}
+	if (event_debug_mode_on_ && mixes_edges(slot, ev)) {
+		event_warnx("event_add: edge-triggered and other events do not mix on fd %d", ev->ev_fd);
 		return -1;
 	}
 	/* The usual case of an event that adds itself again from its callback: its fd has just been polled. */

@@ -21,6 +21,12 @@
 
 struct evu_mem evu_mem = {malloc, calloc, realloc, free};
 
+evu_ring_opener *evu_ring_openers[EVU_NMETHODS] = {
+    [EVU_IO_URING] = evu_ring_uring_open,
+    [EVU_EPOLL] = evu_ring_epoll_open,
+    [EVU_POLL2] = evu_ring_poll_open,
+};
+
 const char *evu_method_name(enum evu_method method)
 {
 	static const char *const names[] = {
@@ -51,18 +57,13 @@ static void ring_close(struct evu_engine *e, bool alien)
 /* Opens the first allowed ring from `method` on. */
 static int ring_open(struct evu_engine *e, unsigned method)
 {
-	static struct evu_ring *(*const open[])(struct evu_op_pool *, int *) = {
-	    [EVU_IO_URING] = evu_ring_uring_open,
-	    [EVU_EPOLL] = evu_ring_epoll_open,
-	    [EVU_POLL2] = evu_ring_poll_open,
-	};
 	int err = -ENOSYS;
 
 	assert(!e->ring);
 	for (; method < EVU_NMETHODS; method++) {
 		if (!(e->methods & 1u << method))
 			continue;
-		e->ring = open[method](&e->pool, &err);
+		e->ring = evu_ring_openers[method](&e->pool, &err);
 		if (e->ring) {
 			e->method = (enum evu_method)method;
 			e->generation = evu_fork_generation();

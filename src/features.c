@@ -116,8 +116,10 @@ static void probe(struct evu_features *f)
 {
 	*f = (struct evu_features){0};
 	f->ring_error = disabled("ring") ? -EPERM : probe_ring(f);
-	f->ring = f->ring_error == 0;
 	f->multishot_poll &= !disabled("multishot_poll");
+	if (f->ring_error == 0 && !f->multishot_poll)
+		f->ring_error = -EOPNOTSUPP;
+	f->ring = f->ring_error == 0;
 	f->cqe_skip &= !disabled("cqe_skip");
 	f->no_iowait &= !disabled("no_iowait");
 	settled = !transient(f->ring_error);

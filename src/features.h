@@ -17,7 +17,7 @@ struct evu_features {
 	int ring_error;       /* why not: -errno; 0 when it does */
 	bool defer_taskrun;   /* "defer_taskrun": SINGLE_ISSUER and DEFER_TASKRUN (6.1) */
 	bool coop_taskrun;    /* "coop_taskrun" (5.19); used where defer_taskrun is not */
-	bool multishot_poll;  /* "multishot_poll" (5.13) */
+	bool multishot_poll;  /* "multishot_poll" (5.13): without it there is no ring, for nothing else can watch edges */
 	bool cqe_skip;        /* "cqe_skip" (5.17) */
 	bool no_iowait;       /* "no_iowait": waiting need not count as io-wait (6.15) */
 };

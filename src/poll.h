@@ -41,6 +41,10 @@ struct evu_engine {
 	unsigned told;        /* calls of hooks->ready in this turn */
 };
 
+/* How the ring of each method is opened; tests put their fake ring here. */
+typedef struct evu_ring *evu_ring_opener(struct evu_op_pool *pool, int *err);
+extern evu_ring_opener *evu_ring_openers[EVU_NMETHODS];
+
 /* Arms what is pending. */
 void evu_poll_flush(struct evu_engine *e);
 /* One poll(2) over the hot list: tells what is so, and drops from the list what is not. */

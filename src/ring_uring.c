@@ -45,7 +45,6 @@ struct ring_uring {
 	struct evu_ring ring;
 	struct io_uring uring;
 	bool task_flag;   /* IORING_SQ_TASKRUN tells whether there is task work */
-	bool multishot;
 	bool skip;        /* cancels that succeed post no completion */
 	unsigned enter_flags;
 };
@@ -151,7 +150,7 @@ static int uring_arm(struct evu_ring *ring, struct evu_op *op, int fd, unsigned 
 	if (!sqe)
 		return err;
 	evu_op_armed(ring->pool, op, fd, kind);
-	if (kind == EVU_POLL_ONCE || !r->multishot)
+	if (kind == EVU_POLL_ONCE)
 		io_uring_prep_poll_add(sqe, fd, mask);
 	else
 		io_uring_prep_poll_multishot(sqe, fd, mask);
@@ -280,7 +279,6 @@ struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err)
 	r->ring.ops = &uring_ops;
 	r->ring.pool = pool;
 	r->task_flag = f->defer_taskrun;
-	r->multishot = f->multishot_poll;
 	r->skip = f->cqe_skip;
 	r->enter_flags = f->no_iowait ? EVU_ENTER_NO_IOWAIT : 0;
 	/* Both modes are newer than SUBMIT_ALL (5.18), without which one refused request delays those behind it. */

@@ -18,7 +18,7 @@ struct chain {
 	struct event *events; /* one a link */
 };
 
-/* An event's argument: the links are told apart by the fd's place in this table. */
+/* An event's argument: which link it is, of which chain. */
 struct place {
 	struct chain *chain;
 	int index;

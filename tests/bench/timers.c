@@ -3,20 +3,21 @@
  * Row 10: timers, with many of them pending.
  *
  * Every timer starts with a timeout of 100 to 200 seconds. Then, each on its own clock:
- *   add      the first event_add of each
- *   readd    event_add on a random pending timer with a new timeout, outside a running loop; nine
- * in ten later than before, as when a connection shows life, one in ten earlier loop     the same
- * from a callback, where the base's clock is cached, BATCH a turn expire   the cost of firing
- * EXPIRE_MOST timers that are due, with all the others still pending settle   what putting a timer
- * off may leave to be paid later: as many timers are added to be due soon and at once put off for
- * long; then, past the first deadline, the loop turns once. A library that moves the timer in
- * event_add pays nothing here, one that waits for the old deadline pays now. readd + settle,
- * printed as "worst", is the most that one re-add costs. del      event_del of pending timers in
- * random order
+ *
+ * - add: the first event_add of each.
+ * - readd: event_add on a random pending timer with a new timeout, outside a running loop; nine in
+ *   ten later than before, as when a connection shows life, one in ten earlier.
+ * - loop: the same from a callback, where the base's clock is cached, BATCH a turn.
+ * - expire: EXPIRE_MOST timers that are due fire, with all the others still pending.
+ * - settle: what putting a timer off may leave to be paid later. As many timers are added to be due
+ *   soon and at once put off for long; then, past the first deadline, the loop turns once. A
+ *   library that moves the timer in event_add pays nothing here, one that waits for the old
+ *   deadline pays now. readd + settle, printed as "worst", is the most that one re-add costs.
+ * - del: event_del of pending timers in random order.
  *
  * Verified: no timer is lost; each due timer fires once, in the order of the deadlines, and nothing
- * else fires; the new deadlines of a sample are what was asked for; a deleted timer is not pending;
- * and at the end no event is left, so that the loop returns at once.
+ * else fires; the new deadlines of a sample are what was asked for; a deleted timer is not pending,
+ * all others are; and when all are deleted the loop returns at once.
  */
 #include "peer.h"
 

@@ -6,8 +6,8 @@
  * Link i is a pair of connected unix sockets. Reading a token from link i and writing one to link
  * i + 1 is one event. The first `warm` events only warm up; then the clock runs until the last
  * token has been written; the tokens still in flight are read off the clock, and then
- * tokens_check() proves that nothing was lost, added or reordered: each link numbers its messages
- * and the reader compares.
+ * tokens_check_and_report() proves that nothing was lost, added or reordered: each link numbers its
+ * messages and the reader compares.
  */
 #ifndef BENCH_TOKENS_H
 #define BENCH_TOKENS_H
