@@ -35,12 +35,14 @@ static void base_settled(void *arg)
 	EVTHREAD_COND_BROADCAST(base->settled_cond);
 }
 
-static const struct evu_hooks hooks = {
+static const struct evu_hooks threaded_hooks = {
     .lock = base_lock,
     .unlock = base_unlock,
     .ready = evc_io_ready,
     .settled = base_settled,
 };
+
+static const struct evu_hooks hooks = {.ready = evc_io_ready};
 
 static void *zalloc(size_t n, size_t size)
 {
@@ -95,7 +97,8 @@ static int base_init_threads(struct event_base *base)
 
 static int base_open(struct event_base *base, const struct event_config *cfg)
 {
-	int rc = evu_engine_new(&base->engine, evc_config_methods(cfg), &hooks, base);
+	const struct evu_hooks *h = base->th_base_lock ? &threaded_hooks : &hooks;
+	int rc = evu_engine_new(&base->engine, evc_config_methods(cfg), h, base);
 
 	if (rc < 0) {
 		event_warnx("event_base_new: no event mechanism available: %s", strerror(-rc));
@@ -119,8 +122,8 @@ struct event_base *event_base_new_with_config(const struct event_config *cfg)
 	}
 	base_configure(base, cfg);
 	base_init(base);
-	if (base_open(base, cfg) < 0 || event_base_priority_init(base, 1) < 0 ||
-	    base_init_threads(base) < 0) {
+	if (base_init_threads(base) < 0 || base_open(base, cfg) < 0 ||
+	    event_base_priority_init(base, 1) < 0) {
 		event_base_free(base);
 		return NULL;
 	}

@@ -209,6 +209,7 @@ bool evu_engine_settle(struct evu_engine *e)
 	if (e->ring->ops->flush(e->ring) < 0 || e->broken)
 		return ring_replace(e, true) == 0;
 	e->unflushed = e->unsettled = false;
+	e->epoch++;
 	e->ring->ops->reap(e->ring);
 	return true;
 }
@@ -255,9 +256,11 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 		e->asleep = timeout_ns != 0;
 	else
 		timeout_ns = 0; /* what could not be armed is tried again at once */
-	e->hooks->unlock(e->arg);
+	if (e->hooks->unlock)
+		e->hooks->unlock(e->arg);
 	rc = ops->wait(e->ring, timeout_ns);
-	e->hooks->lock(e->arg);
+	if (e->hooks->lock)
+		e->hooks->lock(e->arg);
 	e->asleep = false;
 	if (rc < 0)
 		return rc;
@@ -306,6 +309,7 @@ int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 	bool slept;
 
 	e->told = 0;
+	e->epoch++;
 	if (e->woken) /* seen by evu_engine_settle, between turns */
 		timeout_ns = 0;
 	e->woken = false;

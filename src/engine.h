@@ -43,7 +43,9 @@ struct evu_poll {
 	struct evu_link pending; /* on the list of what the next flush arms */
 	int fd;
 	int hot;       /* index in the list of what poll(2) has to confirm, -1 when not on it */
+	uint32_t seen; /* the epoch in which the kernel last looked at this fd by its number */
 	uint16_t want; /* POLLIN | POLLOUT | POLLRDHUP; 0: not watched */
+	uint16_t hint; /* hot, and known to be so without asking: a mask */
 	uint8_t watch; /* enum evu_watch */
 	bool again;    /* epoll may still have a disabled registration of this fd */
 	bool bare;     /* the fd has no poll method and is always ready: it lives on the hot list */
@@ -52,13 +54,14 @@ struct evu_poll {
 struct evu_hooks {
 	void (*lock)(void *arg);
 	void (*unlock)(void *arg);
-	/* `mask` of POLLIN, POLLOUT, POLLRDHUP, POLLERR, POLLHUP, POLLNVAL is so now. Locked. May want() and drop(). */
+	/* `mask` of POLLIN, POLLOUT, POLLRDHUP, POLLERR, POLLHUP, POLLNVAL is so now. Locked. Must not want() nor drop(). */
 	void (*ready)(void *arg, struct evu_poll *poll, unsigned mask);
 	/* Everything that other threads dropped has reached the kernel. Locked. */
 	void (*settled)(void *arg);
 };
 
-/* `methods`: bit set of allowed methods (1u << enum evu_method). The hooks and arg must outlive the engine. */
+/* `methods`: bit set of allowed methods (1u << enum evu_method). The hooks and arg must outlive the engine. A lock hook that is
+ * NULL says that no other thread touches what this engine watches, nor closes its fds, while a turn is going on. */
 int evu_engine_new(
     struct evu_engine **engine, unsigned methods, const struct evu_hooks *hooks, void *arg);
 /* Polls that are still wanted are forgotten. */

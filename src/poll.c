@@ -8,7 +8,8 @@
  * only when poll(2) denies it does it leave the list. Then the armed request will wake us: whatever happens after the poll(2)
  * makes a completion.
  *
- * So a completion is a hint and poll(2) is the truth. It costs one call for all fds that fired, and buys:
+ * So a completion is a hint and poll(2) is the truth (but a completion is taken at its word when the program cannot have run
+ * since the request was armed or last denied: in a turn that slept, that is). It costs one call for all fds that fired, and buys:
  * - level semantics, which multishot polls do not have (they are edge-triggered after the first completion);
  * - no stale event: a file that was closed while armed lives on in the request, but its number does not (POLLNVAL), or
  *   names another file, whose state is told as poll(2) would;
@@ -43,13 +44,14 @@ static void hot_add(struct evu_engine *e, struct evu_poll *p)
 	e->hot[e->nhot++] = p;
 }
 
-/* Leaves a hole: confirm() closes it. */
+/* Leaves a hole: the next confirm() closes it. */
 static void hot_remove(struct evu_engine *e, struct evu_poll *p)
 {
 	if (p->hot < 0)
 		return;
 	e->hot[p->hot] = NULL;
 	p->hot = -1;
+	p->hint = 0;
 }
 
 static int hot_reserve(struct evu_engine *e, int want)
@@ -116,6 +118,9 @@ static void on_completion(struct evu_op *op, void *ctx, int res, bool more)
 	/* More wait queues than io_uring can follow: another method can. */
 	if (res == -EINVAL)
 		e->broken = true;
+	/* Since the kernel last looked the fd up by its number nobody had a chance to close it. */
+	if (p->hot < 0 && p->seen == e->epoch && !e->hooks->lock && res > 0)
+		p->hint = (uint16_t)((unsigned)res & (p->want | TOLD));
 	hot_add(e, p);
 }
 
@@ -140,6 +145,7 @@ static int arm(struct evu_engine *e, struct evu_poll *p)
 	}
 	p->op = op;
 	p->again = false;
+	p->seen = e->epoch;
 	return 0;
 }
 
@@ -246,44 +252,34 @@ void evu_poll_ring_lost(struct evu_engine *e)
 	evu_op_reset_all(&e->pool, lost);
 }
 
-/* poll(2) said nothing of this fd: it leaves the hot list, and its request must be there to bring it back. */
-static void cool(struct evu_engine *e, struct evu_poll *p)
+/* What is to be told of a hot fd, given what poll(2), or its own completion, says. True iff it stays hot. */
+static bool confirm_one(struct evu_engine *e, struct evu_poll *p, unsigned mask)
 {
-	hot_remove(e, p);
-	if (p->bare)
-		e->broken = true; /* it can be waited for after all: so epoll is forbidden */
-	p->bare = false;
-	if (!p->op)
-		pend(e, p);
-}
+	bool stays;
 
-/* What poll(2) says of one hot fd. */
-static void confirm_one(struct evu_engine *e, struct evu_poll *p, unsigned mask)
-{
 	if (mask & POLLNVAL) {
 		/* Closed without being dropped. epoll forgets such an fd by itself. */
-		hot_remove(e, p);
-		p->bare = false;
 		disarm(e, p);
-		return;
+		return false;
 	}
 	mask &= p->want | TOLD;
-	if (!mask) {
-		cool(e, p);
-		return;
-	}
-	if (p->watch != EVU_LEVEL) {
-		hot_remove(e, p);
-		p->bare = false;
-	}
-	if (p->watch == EVU_EDGE && !p->op)
+	if (!mask && p->bare)
+		e->broken = true; /* it can be waited for after all: so epoll is forbidden */
+	stays = mask && p->watch == EVU_LEVEL;
+	/* Nobody asks poll(2) for it any more: its request must be there to bring it back. */
+	if (!stays && !p->op && !(mask && p->watch == EVU_ONCE))
 		pend(e, p);
-	tell(e, p, mask);
+	if (mask)
+		tell(e, p, mask);
+	else
+		p->seen = e->epoch;
+	return stays;
 }
 
-/* Closes the holes and fills in what to ask. */
-static int hot_pack(struct evu_engine *e)
+/* Closes the holes and writes down what to ask. Returns how many questions there are. */
+static unsigned hot_ask(struct evu_engine *e)
 {
+	unsigned n_ask = 0;
 	int i, n = 0;
 
 	for (i = 0; i < e->nhot; i++) {
@@ -291,31 +287,42 @@ static int hot_pack(struct evu_engine *e)
 
 		if (!p)
 			continue;
+		if (!p->hint)
+			e->checks[n_ask++] = (struct pollfd){.fd = p->fd, .events = (short)p->want};
 		p->hot = n;
-		e->hot[n] = p;
-		e->checks[n] = (struct pollfd){.fd = p->fd, .events = (short)p->want};
-		n++;
+		e->hot[n++] = p;
 	}
 	e->nhot = n;
-	return n;
+	return n_ask;
 }
 
 void evu_poll_confirm(struct evu_engine *e)
 {
-	int i, n = hot_pack(e);
-	int rc;
+	unsigned n_ask, asked = 0;
+	int i, n_stay = 0, rc = 0;
 
-	if (n == 0)
+	if (e->nhot == 0)
 		return;
-	rc = e->ring->ops->check(e->ring, e->checks, (unsigned)n);
-	for (i = 0; i < n; i++) {
-		/* Nobody can be asked: rather a needless call of the program than a lost one. */
-		if (rc < 0)
-			e->checks[i].revents = e->checks[i].events;
-		if (e->hot[i])
-			confirm_one(e, e->hot[i], (unsigned)e->checks[i].revents);
+	n_ask = hot_ask(e);
+	if (n_ask)
+		rc = e->ring->ops->check(e->ring, e->checks, n_ask);
+	for (i = 0; i < e->nhot; i++) {
+		struct evu_poll *p = e->hot[i];
+		unsigned mask = p->hint;
+
+		/* When nobody can be asked: rather a needless call of the program than a lost one. */
+		if (!mask)
+			mask = rc < 0 ? p->want : (unsigned)e->checks[asked++].revents;
+		p->hint = 0;
+		p->hot = -1;
+		if (confirm_one(e, p, mask)) {
+			p->hot = n_stay;
+			e->hot[n_stay++] = p;
+		} else {
+			p->bare = false;
+		}
 	}
-	hot_pack(e);
+	e->nhot = n_stay;
 }
 
 void evu_poll_init(struct evu_poll *poll, struct evu_engine *engine, int fd)

@@ -37,6 +37,7 @@ struct evu_engine {
 	int npolls; /* polls with want != 0 */
 
 	struct evu_poll wake; /* the eventfd */
+	uint32_t epoch;       /* changes whenever the program may have run */
 	bool woken;           /* by it, in this turn */
 	unsigned told;        /* calls of hooks->ready in this turn */
 };

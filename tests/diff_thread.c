@@ -80,6 +80,7 @@ static void *run_loop(void *flags)
 
 static void loop_in_a_thread(int flags)
 {
+	loop_tid = 0;
 	MUST(pthread_create(&loop_thread, NULL, run_loop, (void *)(intptr_t)flags) == 0);
 }
 
@@ -559,6 +560,72 @@ static void freed_after_the_thread_is_gone(void)
 	say("the peer reads the end: %d", take(fd[1], 1));
 }
 
+/* Deletes and closes; the peer has to see it before anything else happens. */
+static void say_closed_is_closed(struct event *ev, int fd[2])
+{
+	int result = event_del(ev);
+
+	close(fd[0]);
+	say("del: %d", result);
+	say("the peer reads the end: %d", take(fd[1], 1));
+}
+
+static void closed_while_a_callback_runs(void)
+{
+	int fd[2];
+
+	start();
+	new_pair(fd);
+	struct event *ev = event_new(base, fd[0], EV_READ | EV_PERSIST, note_cb, "read");
+	event_add(ev, NULL);
+	one_pass(base);
+	event_active(event_new(base, -1, 0, hold_cb, "callback"), EV_READ, 1);
+	loop_in_a_thread(0);
+	wait_for(&in_callback);
+	say_closed_is_closed(ev, fd);
+	sem_post(&go_on);
+	join_loop();
+}
+
+static void closed_after_the_looping_thread_is_gone(void)
+{
+	int fd[2];
+
+	start();
+	new_pair(fd);
+	struct event *ev = event_new(base, fd[0], EV_READ | EV_PERSIST, note_cb, "read");
+	event_add(ev, NULL);
+	loop_asleep_in_a_thread(0);
+	event_base_loopbreak(base);
+	join_loop();
+	say_closed_is_closed(ev, fd);
+}
+
+static void *loop_and_stay(void *arg)
+{
+	(void)arg;
+	one_pass(base);
+	sem_post(&in_callback);
+	wait_for(&go_on);
+	return NULL;
+}
+
+static void closed_between_loops_of_another_thread(void)
+{
+	pthread_t thread;
+	int fd[2];
+
+	start();
+	new_pair(fd);
+	struct event *ev = event_new(base, fd[0], EV_READ | EV_PERSIST, note_cb, "read");
+	event_add(ev, NULL);
+	MUST(pthread_create(&thread, NULL, loop_and_stay, NULL) == 0);
+	wait_for(&in_callback);
+	say_closed_is_closed(ev, fd);
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+}
+
 static void *loop_own_base(void *arg)
 {
 	struct event_base *own = event_base_new();
@@ -699,6 +766,9 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(the_loop_moves_between_threads),
     DIFF_SCENARIO(looped_in_two_threads_at_once),
     DIFF_SCENARIO(freed_after_the_thread_is_gone),
+    DIFF_SCENARIO(closed_while_a_callback_runs),
+    DIFF_SCENARIO(closed_after_the_looping_thread_is_gone),
+    DIFF_SCENARIO(closed_between_loops_of_another_thread),
     DIFF_SCENARIO(a_base_for_each_thread),
     DIFF_SCENARIO(nolock_base_beside_threads),
     DIFF_SCENARIO(notifiable_afterwards),

@@ -216,19 +216,26 @@ static void timeout_of_a_fd_once(void)
 	say("pending %s", pending(ev));
 }
 
+static double clock_ms(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+/* A library keeps time by the coarse clock or by the fine one, and is right by its own. */
 static void timers_are_never_early(void)
 {
 	struct timeval tv = msec(30);
-	struct timespec before, after;
 
 	base = new_base();
+	double coarse = clock_ms(CLOCK_MONOTONIC_COARSE), fine = clock_ms(CLOCK_MONOTONIC);
 	event_add(new_event("timer"), &tv);
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &before);
 	say_loop(0);
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &after);
-	long ms =
-	    (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
-	say("not early: %s", yes(ms >= 29));
+	coarse = clock_ms(CLOCK_MONOTONIC_COARSE) - coarse;
+	fine = clock_ms(CLOCK_MONOTONIC) - fine;
+	say("early: %s", yes(coarse < 29.9 && fine < 29.9));
 }
 
 static void bad_time_values(void)

@@ -153,6 +153,16 @@ static void close_in_place(struct victim *v, enum place place)
 	}
 }
 
+static void end_victim(struct victim *v)
+{
+	if (v->ev && v->base)
+		event_free(v->ev);
+	else if (v->ev)
+		st_forget(v->ev);
+	if (v->base)
+		event_base_free(v->base);
+}
+
 static void one_close(enum kind kind, int w, enum order order, enum place place)
 {
 	struct victim v = {.base = st_base_new(), .order = order};
@@ -175,10 +185,7 @@ static void one_close(enum kind kind, int w, enum order order, enum place place)
 	st_check(v.calls == calls, "%s watched for 0x%x: %d callbacks after the close",
 	    kind_name[kind], (unsigned)watches[w].what, v.calls - calls);
 	close(v.p.peer);
-	if (v.ev)
-		event_free(v.ev);
-	if (v.base)
-		event_base_free(v.base);
+	end_victim(&v);
 }
 
 #define HOW(order, place) ((order)*16 + (place))
@@ -228,10 +235,7 @@ static void one_port(enum order order, enum place place, bool accepted)
 	close(v.p.peer);
 	if (conn >= 0)
 		close(conn);
-	if (v.ev)
-		event_free(v.ev);
-	if (v.base)
-		event_base_free(v.base);
+	end_victim(&v);
 }
 
 /* Without SO_REUSEADDR, the strictest: nobody has ever connected. */

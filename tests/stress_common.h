@@ -177,11 +177,18 @@ static inline void st_passes(struct event_base *base, int n)
 		st_pass(base);
 }
 
+/* An event whose base is gone: only its memory is left, event_free would still look at the base. */
+static inline void st_forget(struct event *ev)
+{
+	event_debug_unassign(ev);
+	free(ev);
+}
+
 static inline void st_count_cb(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	++*(int *)arg;
+	__atomic_add_fetch((int *)arg, 1, __ATOMIC_SEQ_CST);
 }
 
 /*

@@ -275,6 +275,8 @@ static void t_daemon_parent_waits(int stage)
 	if (pid == 0)
 		be_daemon(&l, (enum stage)stage, false);
 	st_wait_child(pid);
+	load_free(&l);
+	event_base_free(l.base);
 }
 
 /* --- children that do harm elsewhere --- */
@@ -383,9 +385,12 @@ static void t_child_lives_on(int how)
 	st_check(st_peer_gone(p.peer), "the peer sees no end while a child lives");
 	close(q.peer);
 	st_wait_child(pid);
-	event_free(ev);
-	if (how == 0)
+	if (how == 0) {
+		event_free(ev);
 		event_base_free(base);
+	} else {
+		st_forget(ev);
+	}
 	close(p.peer);
 }
 
@@ -515,7 +520,7 @@ static void t_many_bases(int unused)
 				event_free(ev);
 			event_base_free(base);
 			if (!(i % 2))
-				event_free(ev);
+				st_forget(ev);
 			st_close_pair(&p);
 			continue;
 		}

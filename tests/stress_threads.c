@@ -452,14 +452,16 @@ static void t_close_between_turns(int how)
 	if ((how & 3) != 2) {
 		st_passes(base, 3);
 		st_workout(base);
+		event_free(ev);
 		event_base_free(base);
+	} else {
+		st_forget(ev);
 	}
 	st_check(calls == 0, "a stale callback");
 	if (m.stay) {
 		sem_post(&m.bye);
 		join(thread, "the looper");
 	}
-	event_free(ev);
 	close(p.peer);
 }
 

@@ -8,6 +8,9 @@
  * - readd: event_add on a random pending timer with a new timeout, outside a running loop; nine in
  *   ten later than before, as when a connection shows life, one in ten earlier.
  * - loop: the same from a callback, where the base's clock is cached, BATCH a turn.
+ * - warm: as "loop", but the event is in the CPU's cache, as it is when a server puts off the timer
+ *   of a connection that it has just served. Otherwise the cost is mostly that of fetching a random
+ *   event from memory, which no library can avoid.
  * - expire: EXPIRE_MOST timers that are due fire, with all the others still pending.
  * - settle: what putting a timer off may leave to be paid later. As many timers are added to be due
  *   soon and at once put off for long; then, past the first deadline, the loop turns once. A
@@ -35,6 +38,8 @@ enum {
 	EXPIRE_MOST = 100000, /* timers that fire in the phase "expire" */
 	DEL_MOST = 1000000,   /* deletions that are timed */
 	SAMPLE = 1000,        /* timers whose deadline is looked at */
+	AHEAD = 16,           /* how many re-adds before its own an event is fetched in "warm" */
+	LINE = 64,            /* bytes of a cache line */
 	NOT_DUE = -1          /* place of a timer that must not fire */
 };
 
@@ -60,7 +65,8 @@ struct timers {
 	uint32_t n;
 	uint64_t random; /* state of the generator */
 	int64_t n_draws; /* re-adds a phase */
-	int64_t n_done;  /* re-adds done in the phase "loop" */
+	int64_t n_done;  /* re-adds done in the phases "loop" and "warm" */
+	bool warm;       /* fetch events into the cache ahead of their re-adds */
 	uint32_t n_due;  /* timers that should fire */
 	uint32_t n_fired;
 	struct event driver; /* runs the phases that are inside the loop */
@@ -103,10 +109,20 @@ static void draw_readds(struct timers *timers)
 	}
 }
 
+static void fetch(const struct event *event)
+{
+	for (size_t at = 0; at < sizeof(*event); at += LINE)
+		__builtin_prefetch((const char *)event + at, 1);
+	__builtin_prefetch((const char *)(event + 1) - 1, 1);
+}
+
 static void readd(struct timers *timers, int64_t from, int64_t to)
 {
-	for (int64_t i = from; i < to; i++)
+	for (int64_t i = from; i < to; i++) {
+		if (timers->warm && i + AHEAD < timers->n_draws)
+			fetch(&timers->timer[timers->draws[i + AHEAD].index].event);
 		add_ms(&timers->timer[timers->draws[i].index], timers->draws[i].ms);
+	}
 }
 
 static double report(const char *name, struct bench_span *span, int64_t count)
@@ -172,14 +188,16 @@ static void on_readd_turn(evutil_socket_t fd, short what, void *arg)
 		event_base_loopbreak(timers->base);
 }
 
-static void readd_inside(struct timers *timers)
+static void readd_inside(struct timers *timers, const char *name, bool warm)
 {
 	struct bench_span span;
 
 	draw_readds(timers);
+	timers->warm = warm;
+	timers->n_done = 0;
 	bench_start(&span);
 	drive(timers, on_readd_turn);
-	report("loop_ns", &span, timers->n_draws);
+	report(name, &span, timers->n_draws);
 }
 
 /* A stride that visits every timer once, in an order that no cache expects. */
@@ -341,7 +359,8 @@ static void run(struct timers *timers)
 		bench_fail("socketpair: %s", strerror(errno));
 	add_all(timers);
 	worst = readd_outside(timers);
-	readd_inside(timers);
+	readd_inside(timers, "loop_ns", false);
+	readd_inside(timers, "warm_ns", true);
 	check_all_pending(timers);
 	check_deadlines(timers);
 	expire(timers);

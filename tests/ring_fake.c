@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The fake ring. Its state is one global, so that it outlives the rings that the engine opens and
+ * closes, and a test can ask what became of them.
+ *
+ * Traps. A request becomes visible to the kernel (`seen`) with the next flush or wait, as on
+ * io_uring; where any_thread is so, at once. Posting is allowed at any time, also from on_wait; the
+ * engine sees it at its next reap. The eventfd is read here where the engine does not drain it:
+ * that is how the fake kernel knows a new edge from an old one.
+ */
+#include "ring_fake.h"
+
+#include <assert.h>
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "list.h"
+#include "wake.h"
+
+struct fake fake;
+struct fake_log fake_log;
+int fake_mem_asked;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_t holder;
+static bool held;
+
+static int refused(struct fake_refusal *r)
+{
+	if (r->times == 0)
+		return 0;
+	if (r->skip > 0) {
+		r->skip--;
+		return 0;
+	}
+	if (r->times > 0)
+		r->times--;
+	return r->error;
+}
+
+static void touched(const char *what)
+{
+	if (!held || !pthread_equal(holder, pthread_self()))
+		ck_abort_msg("%s without the lock", what);
+	fake.toucher = pthread_self();
+}
+
+static bool is_wake(int fd)
+{
+	return fake.wake_fd && *fake.wake_fd == fd;
+}
+
+static struct fake_req *req_of_tag(uint64_t tag)
+{
+	int i;
+
+	for (i = 0; i < fake.nreqs; i++)
+		if (fake.reqs[i].live && fake.reqs[i].tag == tag)
+			return &fake.reqs[i];
+	return NULL;
+}
+
+struct fake_req *fake_req(int fd)
+{
+	struct fake_req *found = NULL;
+	int i;
+
+	for (i = 0; i < fake.nreqs; i++) {
+		struct fake_req *r = &fake.reqs[i];
+
+		if (r->live && !r->cancelled && r->fd == fd)
+			found = r;
+	}
+	return found;
+}
+
+struct fake_req *fake_cancelled(int fd)
+{
+	int i;
+
+	for (i = 0; i < fake.nreqs; i++)
+		if (fake.reqs[i].live && fake.reqs[i].cancelled && fake.reqs[i].fd == fd)
+			return &fake.reqs[i];
+	return NULL;
+}
+
+int fake_live(void)
+{
+	int i, n = 0;
+
+	for (i = 0; i < fake.nreqs; i++)
+		n += fake.reqs[i].live && !is_wake(fake.reqs[i].fd);
+	return n;
+}
+
+void fake_post(struct fake_req *req, int res, bool more)
+{
+	ck_assert_msg(req && req->live, "a completion of no request");
+	ck_assert_int_lt(fake.ncqes, FAKE_CQES);
+	fake.cqes[fake.ncqes++] = (struct fake_cqe){req->tag, res, more};
+	if (!more)
+		req->live = false;
+}
+
+void fake_complete(int fd, int res, bool more)
+{
+	struct fake_req *req = fake_req(fd);
+
+	ck_assert_msg(req != NULL, "fd %d is not armed", fd);
+	fake_post(req, res, more);
+}
+
+void fake_end_cancelled(int fd, int res)
+{
+	struct fake_req *req = fake_cancelled(fd);
+
+	ck_assert_msg(req != NULL, "fd %d has no request that was cancelled", fd);
+	fake_post(req, res, false);
+}
+
+void fake_set_ready(int fd, unsigned mask)
+{
+	ck_assert(fd >= 0 && fd < FAKE_FDS);
+	fake.ready[fd] = mask;
+}
+
+/* The eventfd, as the kernel would report it to the request that is armed for it. */
+static void look_at_wake(void)
+{
+	struct fake_req *req = fake.wake_fd ? fake_req(*fake.wake_fd) : NULL;
+	struct pollfd p = {.events = POLLIN};
+	uint64_t count;
+
+	if (!req || !req->seen)
+		return;
+	p.fd = req->fd;
+	if (fake.ring->ops->edge ? read(p.fd, &count, sizeof(count)) > 0 : poll(&p, 1, 0) > 0)
+		fake_post(req, POLLIN, req->kind != EVU_POLL_ONCE);
+}
+
+/* What is queued reaches the kernel. */
+static void enter(void)
+{
+	int i;
+
+	for (i = 0; i < fake.nreqs; i++) {
+		struct fake_req *r = &fake.reqs[i];
+
+		if (!r->live)
+			continue;
+		if (!r->seen && fake.on_seen && !is_wake(r->fd)) {
+			r->seen = true;
+			fake.on_seen(r);
+		}
+		r->seen = true;
+		if (r->live && r->cancelled && !fake.cancel_by_hand)
+			fake_post(r, -ECANCELED, false);
+	}
+	look_at_wake();
+}
+
+static int fake_enable(struct evu_ring *ring)
+{
+	ck_assert_ptr_eq(ring, fake.ring);
+	touched("enable");
+	fake.enables++;
+	return refused(&fake.refuse_enable);
+}
+
+static struct fake_req *free_req(void)
+{
+	int i;
+
+	for (i = 0; i < fake.nreqs && fake.reqs[i].live; i++)
+		;
+	ck_assert_int_lt(i, FAKE_REQS);
+	if (i == fake.nreqs)
+		fake.nreqs++;
+	return &fake.reqs[i];
+}
+
+static int fake_arm(struct evu_ring *ring, struct evu_op *op, int fd, unsigned mask,
+    enum evu_poll_kind kind, bool again)
+{
+	struct fake_req *req;
+	int rc;
+
+	ck_assert_ptr_eq(ring, fake.ring);
+	touched("arm");
+	rc = refused(&fake.refuse_arm);
+	if (rc < 0)
+		return rc;
+	fake.arms++;
+	evu_op_armed(ring->pool, op, fd, kind);
+	req = free_req();
+	*req = (struct fake_req){.tag = evu_op_tag(op),
+	    .fd = fd,
+	    .mask = mask,
+	    .kind = kind,
+	    .again = again,
+	    .live = true};
+	if (ring->ops->any_thread) {
+		req->seen = true;
+		if (fake.on_seen && !is_wake(fd))
+			fake.on_seen(req);
+	}
+	return 0;
+}
+
+/* ARMED -> IDLE at once, as on epoll. */
+static void end_now(struct evu_ring *ring, struct evu_op *op)
+{
+	struct fake_req *req = req_of_tag(evu_op_tag(op));
+
+	if (req)
+		req->live = false;
+	evu_op_orphan(op);
+	evu_op_complete(ring->pool, evu_op_tag(op), 0, false);
+}
+
+static int fake_cancel(struct evu_ring *ring, struct evu_op *op)
+{
+	struct fake_req *req = req_of_tag(evu_op_tag(op));
+	int rc;
+
+	ck_assert_ptr_eq(ring, fake.ring);
+	ck_assert_int_eq(op->state, EVU_OP_ARMED);
+	ck_assert_msg(!op->handler, "the op was not orphaned");
+	touched("cancel");
+	rc = refused(&fake.refuse_cancel);
+	if (rc < 0)
+		return rc;
+	fake.cancels++;
+	if (ring->ops->any_thread) {
+		end_now(ring, op);
+		return 0;
+	}
+	op->state = EVU_OP_CANCELLING;
+	if (req) /* else its last completion is on its way, and the cancel finds nothing: -ENOENT */
+		req->cancelled = true;
+	return 0;
+}
+
+static void fake_replaced(struct evu_ring *ring, struct evu_op *op)
+{
+	ck_assert(ring->ops->any_thread);
+	fake.replaced++;
+	end_now(ring, op);
+}
+
+static int fake_flush(struct evu_ring *ring)
+{
+	int rc;
+
+	ck_assert_ptr_eq(ring, fake.ring);
+	touched("flush");
+	fake.flushes++;
+	rc = refused(&fake.refuse_flush);
+	if (rc == 0)
+		enter();
+	return rc;
+}
+
+static int fake_prepare(struct evu_ring *ring)
+{
+	ck_assert_ptr_eq(ring, fake.ring);
+	touched("prepare");
+	fake.prepares++;
+	return refused(&fake.refuse_prepare);
+}
+
+static int fake_wait(struct evu_ring *ring, int64_t timeout_ns)
+{
+	struct pollfd p = {.fd = fake.wake_fd ? *fake.wake_fd : -1, .events = POLLIN};
+	int rc;
+
+	ck_assert_ptr_eq(ring, fake.ring);
+	ck_assert_msg(
+	    !held || !pthread_equal(holder, pthread_self()), "sleeping with the lock held");
+	fake.toucher = pthread_self();
+	fake.waits++;
+	fake.sleeps += timeout_ns != 0;
+	fake.last_timeout_ns = timeout_ns;
+	rc = refused(&fake.refuse_wait);
+	if (rc < 0)
+		return rc;
+	enter();
+	if (fake.on_wait)
+		fake.on_wait(timeout_ns);
+	if (fake.real_sleep && fake.ncqes == 0)
+		(void)poll(&p, 1, timeout_ns < 0 ? 20000 : (int)(timeout_ns / 1000000));
+	if (fake.real_sleep)
+		rc = refused(&fake.refuse_wait);
+	look_at_wake();
+	return rc;
+}
+
+/* A handler may cause completions: they are seen by this same walk, as on io_uring. */
+static unsigned fake_reap(struct evu_ring *ring)
+{
+	int i;
+
+	ck_assert_ptr_eq(ring, fake.ring);
+	touched("reap");
+	fake.reaps++;
+	for (i = 0; i < fake.ncqes; i++) {
+		struct fake_cqe c = fake.cqes[i];
+
+		evu_op_complete(ring->pool, c.tag, c.res, c.more);
+	}
+	fake.ncqes = 0;
+	return (unsigned)i;
+}
+
+static void fake_close(struct evu_ring *ring, bool alien)
+{
+	ck_assert_ptr_eq(ring, fake.ring);
+	fake.closes++;
+	fake.alien_closes += alien;
+	fake.ring = NULL;
+	fake.nreqs = fake.ncqes = 0;
+	free(ring);
+}
+
+static int fake_check(struct evu_ring *ring, struct pollfd *fds, unsigned n)
+{
+	unsigned i;
+	int rc;
+
+	ck_assert_ptr_eq(ring, fake.ring);
+	touched("check");
+	fake.checks++;
+	fake.last_check_n = n;
+	if (fake.on_check)
+		fake.on_check();
+	rc = refused(&fake.refuse_check);
+	for (i = 0; i < n && rc == 0; i++) {
+		ck_assert(fds[i].fd >= 0 && fds[i].fd < FAKE_FDS);
+		fds[i].revents = (short)(fake.ready[fds[i].fd] &
+					 ((unsigned)fds[i].events | POLLERR | POLLHUP | POLLNVAL));
+	}
+	return rc;
+}
+
+#define FAKE_OPS                                                                                  \
+	.enable = fake_enable, .arm = fake_arm, .cancel = fake_cancel, .replaced = fake_replaced, \
+	.flush = fake_flush, .prepare = fake_prepare, .wait = fake_wait, .reap = fake_reap,       \
+	.close = fake_close, .check = fake_check
+
+static const struct evu_ring_ops ops[EVU_NMETHODS] = {
+    [EVU_IO_URING] = {.name = "io_uring", .edge = true, FAKE_OPS},
+    [EVU_EPOLL] = {.name = "epoll", .truth = true, .any_thread = true, .edge = true, FAKE_OPS},
+    [EVU_POLL2] = {.name = "poll", .truth = true, .any_thread = true, FAKE_OPS},
+};
+
+static struct evu_ring *fake_open(enum evu_method method, struct evu_op_pool *pool, int *err)
+{
+	ck_assert_msg(!fake.ring, "a second ring while the first one is open");
+	ck_assert_uint_eq(pool->in_flight, 0);
+	*err = refused(&fake.refuse_open[method]);
+	if (*err < 0)
+		return NULL;
+	fake.ring = calloc(1, sizeof(*fake.ring));
+	ck_assert_ptr_nonnull(fake.ring);
+	fake.ring->ops = &ops[method];
+	fake.ring->pool = pool;
+	fake.method = method;
+	fake.opens[method]++;
+	return fake.ring;
+}
+
+static struct evu_ring *open_uring(struct evu_op_pool *pool, int *err)
+{
+	return fake_open(EVU_IO_URING, pool, err);
+}
+
+static struct evu_ring *open_epoll(struct evu_op_pool *pool, int *err)
+{
+	return fake_open(EVU_EPOLL, pool, err);
+}
+
+static struct evu_ring *open_poll(struct evu_op_pool *pool, int *err)
+{
+	return fake_open(EVU_POLL2, pool, err);
+}
+
+void fake_install(void)
+{
+	memset(&fake, 0, sizeof(fake));
+	evu_ring_openers[EVU_IO_URING] = open_uring;
+	evu_ring_openers[EVU_EPOLL] = open_epoll;
+	evu_ring_openers[EVU_POLL2] = open_poll;
+}
+
+/* The hooks. */
+
+void fake_hold(void)
+{
+	pthread_mutex_lock(&lock);
+	holder = pthread_self();
+	held = true;
+}
+
+void fake_let_go(void)
+{
+	assert(held && pthread_equal(holder, pthread_self()));
+	held = false;
+	pthread_mutex_unlock(&lock);
+}
+
+static void hook_lock(void *arg)
+{
+	(void)arg;
+	fake_hold();
+}
+
+static void hook_unlock(void *arg)
+{
+	(void)arg;
+	fake_let_go();
+}
+
+static void hook_ready(void *arg, struct evu_poll *poll, unsigned mask)
+{
+	ck_assert_ptr_eq(arg, &fake_log);
+	ck_assert_msg(held && pthread_equal(holder, pthread_self()), "told without the lock");
+	ck_assert_msg(poll->want != 0, "fd %d is told although it was dropped", poll->fd);
+	ck_assert_int_lt(fake_log.ntold, FAKE_CQES);
+	fake_log.told[fake_log.ntold++] = (struct fake_told){poll, poll->fd, mask};
+	if (fake_log.on_ready)
+		fake_log.on_ready(poll, mask);
+}
+
+static void hook_settled(void *arg)
+{
+	ck_assert_ptr_eq(arg, &fake_log);
+	ck_assert_msg(held && pthread_equal(holder, pthread_self()), "settled without the lock");
+	fake_log.nsettled++;
+}
+
+const struct evu_hooks fake_hooks = {
+    .lock = hook_lock, .unlock = hook_unlock, .ready = hook_ready, .settled = hook_settled};
+
+void fake_log_clear(void)
+{
+	fake_log.ntold = fake_log.nsettled = 0;
+}
+
+int fake_told(int fd)
+{
+	int i, n = 0;
+
+	for (i = 0; i < fake_log.ntold; i++)
+		n += fake_log.told[i].fd == fd;
+	return n;
+}
+
+unsigned fake_told_mask(int fd)
+{
+	unsigned mask = 0;
+	int i;
+
+	for (i = 0; i < fake_log.ntold; i++)
+		if (fake_log.told[i].fd == fd)
+			mask |= fake_log.told[i].mask;
+	return mask;
+}
+
+struct evu_engine *fake_engine(unsigned methods)
+{
+	struct evu_engine *e = NULL;
+	int rc;
+
+	memset(&fake_log, 0, sizeof(fake_log));
+	fake_hold();
+	rc = evu_engine_new(&e, methods, &fake_hooks, &fake_log);
+	ck_assert_msg(rc == 0, "evu_engine_new: %s", strerror(-rc));
+	fake.wake_fd = &e->wake.fd;
+	evu_engine_enter(e);
+	return e;
+}
+
+void fake_engine_done(struct evu_engine *e)
+{
+	evu_engine_leave(e);
+	evu_engine_free(e);
+	fake.wake_fd = NULL;
+	fake_let_go();
+	ck_assert_msg(!fake.ring, "a ring was left open");
+}
+
+struct call {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static void *run_call(void *p)
+{
+	const struct call *c = p;
+
+	c->fn(c->arg);
+	return NULL;
+}
+
+void fake_in_thread(void (*fn)(void *arg), void *arg)
+{
+	struct call c = {fn, arg};
+	pthread_t t;
+
+	fake_let_go();
+	ck_assert_int_eq(pthread_create(&t, NULL, run_call, &c), 0);
+	ck_assert_int_eq(pthread_join(t, NULL), 0);
+	fake_hold();
+}
+
+/* Memory. */
+
+static int good_left;
+
+static bool may_allocate(void)
+{
+	fake_mem_asked++;
+	if (good_left == 0)
+		return false;
+	if (good_left > 0)
+		good_left--;
+	return true;
+}
+
+static void *mem_alloc(size_t size)
+{
+	return may_allocate() ? malloc(size) : NULL;
+}
+
+static void *mem_zalloc(size_t n, size_t size)
+{
+	return may_allocate() ? calloc(n, size) : NULL;
+}
+
+static void *mem_realloc(void *p, size_t size)
+{
+	return may_allocate() ? realloc(p, size) : NULL;
+}
+
+void fake_mem_install(int good)
+{
+	good_left = good;
+	fake_mem_asked = 0;
+	evu_mem = (struct evu_mem){mem_alloc, mem_zalloc, mem_realloc, free};
+}

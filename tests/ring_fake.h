@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A ring that does what a test says.
+ *
+ * fake_install() puts it in the place of all three rings: under io_uring's name it gives hints and
+ * belongs to one thread, under epoll's and poll's it tells the truth from any thread (poll's knows
+ * no edges). There is no kernel behind it. Armed requests lie in fake.reqs; the test posts their
+ * completions, in the order that it wants the engine to see them, answers for poll(2), and makes
+ * any call fail. Descriptors are only numbers here, except the engine's eventfd, which is looked at
+ * at every enter (flush and wait), so that waking is what it is.
+ *
+ * Also here: the hooks that the suites give to an engine. They write down what is told, and see to
+ * it that the lock is held where it must be. Test code holds the lock (fake_hold) wherever the
+ * embedder would.
+ */
+#ifndef TESTS_RING_FAKE_H
+#define TESTS_RING_FAKE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "poll.h"
+
+#define FAKE_REQS 4096
+#define FAKE_CQES 8192
+#define FAKE_FDS 4096
+
+/* The next `times` calls answer `error`, after `skip` that do not; times < 0: all of them. */
+struct fake_refusal {
+	int error;
+	int times;
+	int skip;
+};
+
+/* A request, as the kernel would hold it. */
+struct fake_req {
+	uint64_t tag;
+	int fd;
+	unsigned mask;
+	enum evu_poll_kind kind;
+	bool again;
+	bool live;      /* its last completion was not posted yet */
+	bool seen;      /* by the kernel: a flush or a wait came after arm() */
+	bool cancelled; /* cancel() was called */
+};
+
+struct fake_cqe {
+	uint64_t tag;
+	int res;
+	bool more;
+};
+
+struct fake {
+	/* What the test asks for. */
+	bool cancel_by_hand; /* else a cancel is answered with -ECANCELED at the next flush or wait
+			      */
+	bool real_sleep;     /* wait() blocks until the eventfd is readable, when nothing is to be
+				reaped */
+	struct fake_refusal refuse_open[EVU_NMETHODS];
+	struct fake_refusal refuse_enable, refuse_arm, refuse_cancel, refuse_flush, refuse_prepare,
+	    refuse_wait, refuse_check;
+	unsigned
+	    ready[FAKE_FDS]; /* check() answers this & (what was asked | the masks always told) */
+	void (*on_wait)(int64_t timeout_ns);   /* in wait(), unlocked, before it returns */
+	void (*on_seen)(struct fake_req *req); /* the kernel sees a request for the first time */
+	void (*on_check)(void);                /* before check() answers */
+
+	/* What was done. */
+	unsigned opens[EVU_NMETHODS], closes, alien_closes;
+	unsigned enables, arms, cancels, replaced, flushes, prepares, waits, sleeps, reaps, checks;
+	int64_t last_timeout_ns;
+	unsigned last_check_n;
+	pthread_t toucher; /* who called arm, cancel, flush, wait or reap last */
+
+	/* What the kernel holds. */
+	struct evu_ring *ring; /* the open one, NULL: none */
+	enum evu_method method;
+	const int *wake_fd;
+	struct fake_req reqs[FAKE_REQS];
+	int nreqs; /* slots ever used */
+	struct fake_cqe cqes[FAKE_CQES];
+	int ncqes;
+};
+extern struct fake fake;
+
+/* Forgets everything and takes the place of the three rings. */
+void fake_install(void);
+
+/* The live request of an fd that was armed last and not cancelled; NULL when there is none. */
+struct fake_req *fake_req(int fd);
+/* The live request of an fd whose cancel was asked for, the oldest; NULL when there is none. */
+struct fake_req *fake_cancelled(int fd);
+/* How many requests are live, cancelled ones included, the engine's own one not. */
+int fake_live(void);
+/* Posts a completion; without `more` it is the request's last. */
+void fake_post(struct fake_req *req, int res, bool more);
+/* Posts a completion for the live request of an fd, which must be there. */
+void fake_complete(int fd, int res, bool more);
+/* The cancelled request of an fd ends. */
+void fake_end_cancelled(int fd, int res);
+/* Answers of check(). */
+void fake_set_ready(int fd, unsigned mask);
+
+/* The hooks, and what they were told since fake_log_clear(). */
+struct fake_told {
+	struct evu_poll *poll;
+	int fd;
+	unsigned mask;
+};
+struct fake_log {
+	struct fake_told told[FAKE_CQES];
+	int ntold;
+	int nsettled;
+	void (*on_ready)(struct evu_poll *poll, unsigned mask);
+};
+extern struct fake_log fake_log;
+extern const struct evu_hooks fake_hooks;
+
+void fake_log_clear(void);
+/* How often an fd was told since fake_log_clear(), and the union of the masks. */
+int fake_told(int fd);
+unsigned fake_told_mask(int fd);
+
+/* The embedder's lock. */
+void fake_hold(void);
+void fake_let_go(void);
+
+/* An engine on the fake ring (or on real ones, without fake_install), entered, the lock held. */
+struct evu_engine *fake_engine(unsigned methods);
+/* Leaves and frees it, and lets go of the lock. */
+void fake_engine_done(struct evu_engine *e);
+
+/* Runs fn(arg) in another thread to its end. It starts without the lock; the caller's is let go
+ * meanwhile. */
+void fake_in_thread(void (*fn)(void *arg), void *arg);
+
+/* Allocations through evu_mem: after `good` of them every one fails; -1: none does. Counts those
+ * that were asked for. */
+void fake_mem_install(int good);
+extern int fake_mem_asked;
+
+#define FAKE_ALL_METHODS (1u << EVU_IO_URING | 1u << EVU_EPOLL | 1u << EVU_POLL2)
+
+#endif
