@@ -102,13 +102,9 @@ void evu_op_orphan(struct evu_op *op)
 
 struct evu_op *evu_op_find(const struct evu_op_pool *pool, uint64_t tag)
 {
-	uint32_t index = (uint32_t)tag;
-	struct evu_op *op;
+	struct evu_op *op = evu_op_peek(pool, tag);
 
-	if (index / EVU_OP_SLAB >= pool->nslabs)
-		return NULL;
-	op = &pool->slabs[index / EVU_OP_SLAB][index % EVU_OP_SLAB];
-	if (op->gen != tag >> 32 || op->state == EVU_OP_IDLE)
+	if (!op || op->gen != tag >> 32 || op->state == EVU_OP_IDLE)
 		return NULL;
 	return op;
 }

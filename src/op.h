@@ -19,6 +19,7 @@
 #define EVU_OP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum evu_op_state { EVU_OP_IDLE, EVU_OP_ARMED, EVU_OP_CANCELLING };
@@ -80,6 +81,16 @@ void evu_op_reset_all(struct evu_op_pool *pool, void (*lost)(void *ctx));
 static inline uint64_t evu_op_tag(const struct evu_op *op)
 {
 	return (uint64_t)op->gen << 32 | op->index;
+}
+
+/* The op that a tag is or was of, not looked at; NULL if there is no such place in the pool. */
+static inline struct evu_op *evu_op_peek(const struct evu_op_pool *pool, uint64_t tag)
+{
+	uint32_t index = (uint32_t)tag;
+
+	if (index / EVU_OP_SLAB >= pool->nslabs)
+		return NULL;
+	return &pool->slabs[index / EVU_OP_SLAB][index % EVU_OP_SLAB];
 }
 
 /* The op of a tag, NULL when that life is over. */

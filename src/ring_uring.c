@@ -182,22 +182,43 @@ static int uring_prepare(struct evu_ring *ring)
 	return 0;
 }
 
+/* The ops of completions further on, and what their handlers will touch, are on their way from memory while this one is
+ * handled. */
+static void look_ahead(struct ring_uring *r, unsigned head, unsigned left)
+{
+	const struct io_uring_cq *cq = &r->uring.cq;
+
+	if (left > 6)
+		__builtin_prefetch(evu_op_peek(r->ring.pool, cq->cqes[(head + 6) & cq->ring_mask].user_data));
+	if (left > 3) {
+		const struct evu_op *op =
+		    evu_op_peek(r->ring.pool, cq->cqes[(head + 3) & cq->ring_mask].user_data);
+
+		if (op)
+			__builtin_prefetch(op->ctx, 1);
+	}
+}
+
 static unsigned uring_reap(struct evu_ring *ring)
 {
 	struct ring_uring *r = of(ring);
-	struct io_uring_cqe *cqe;
-	unsigned head, n = 0;
+	const struct io_uring_cq *cq = &r->uring.cq;
+	unsigned left, n = 0;
 
-	/* A handler may arm, which may flush, which may add completions: they are seen by this same walk. */
-	io_uring_for_each_cqe (&r->uring, head, cqe) {
-		uint64_t tag = cqe->user_data;
-		int res = cqe->res;
-		bool more = cqe->flags & IORING_CQE_F_MORE;
+	/* A handler may arm, which may flush, which may add completions: then there is another round. */
+	while ((left = io_uring_cq_ready(&r->uring))) {
+		for (; left; left--, n++) {
+			unsigned head = *cq->khead;
+			const struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
+			uint64_t tag = cqe->user_data;
+			int res = cqe->res;
+			bool more = cqe->flags & IORING_CQE_F_MORE;
 
-		io_uring_cq_advance(&r->uring, 1);
-		if (tag)
-			evu_op_complete(ring->pool, tag, res, more);
-		n++;
+			look_ahead(r, head, left);
+			io_uring_cq_advance(&r->uring, 1);
+			if (tag)
+				evu_op_complete(ring->pool, tag, res, more);
+		}
 	}
 	return n;
 }

@@ -679,6 +679,43 @@ static void deleted_and_closed_is_closed(void)
 	say("the peer reads the end: %d", take(fd[1], 1));
 }
 
+/* The kernel has news of the file that nobody fetched yet, when the event goes. */
+static void deleted_and_closed_with_news_pending(void)
+{
+	int fd[2];
+
+	base = new_base();
+	new_pair(fd);
+	struct event *ev = watch(base, fd[0], EV_READ | EV_PERSIST, "reader");
+	passes(base, 1);
+	put(fd[1], "x");
+	event_del(ev);
+	close(fd[0]);
+	say("the peer is told: %s", yes(take(fd[1], 1) == -1 && errno == ECONNRESET));
+}
+
+static void all_deleted_and_closed_with_news_pending(void)
+{
+	enum { MANY = 200 };
+	int fd[MANY][2], open = 0;
+	struct event *ev[MANY];
+
+	base = new_base();
+	for (int i = 0; i < MANY; i++) {
+		new_pair(fd[i]);
+		ev[i] = watch(base, fd[i][0], EV_READ | EV_PERSIST, "reader");
+	}
+	passes(base, 1);
+	for (int i = 0; i < MANY; i++)
+		put(fd[i][1], "x");
+	for (int i = 0; i < MANY; i++) {
+		event_del(ev[i]);
+		close(fd[i][0]);
+		open += !(take(fd[i][1], 1) == -1 && errno == ECONNRESET);
+	}
+	say("still open: %d of %d", open, MANY);
+}
+
 static void freed_port_can_be_bound_again(void)
 {
 	int listener = bound_socket(SOCK_STREAM, 0), port = port_of(listener);
@@ -775,6 +812,8 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(replaced_under_the_event),
     DIFF_SCENARIO(churn_of_one_number),
     DIFF_SCENARIO(deleted_and_closed_is_closed),
+    DIFF_SCENARIO(deleted_and_closed_with_news_pending),
+    DIFF_SCENARIO(all_deleted_and_closed_with_news_pending),
     DIFF_SCENARIO(freed_port_can_be_bound_again),
     DIFF_SCENARIO(closed_fd_is_refused),
     DIFF_SCENARIO(negative_fd),

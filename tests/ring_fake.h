@@ -43,6 +43,7 @@ struct fake_req {
 	bool live;      /* its last completion was not posted yet */
 	bool seen;      /* by the kernel: a flush or a wait came after arm() */
 	bool cancelled; /* cancel() was called */
+	bool looked;    /* the eventfd's: its file was looked at since it was armed */
 };
 
 struct fake_cqe {
@@ -55,6 +56,7 @@ struct fake {
 	/* What the test asks for. */
 	bool cancel_by_hand; /* else a cancel is answered with -ECANCELED at the next flush or wait
 			      */
+	bool all_hints;      /* every method's ring gives hints */
 	bool real_sleep;     /* wait() blocks until the eventfd is readable, when nothing is to be
 				reaped */
 	struct fake_refusal refuse_open[EVU_NMETHODS];
@@ -69,6 +71,7 @@ struct fake {
 	/* What was done. */
 	unsigned opens[EVU_NMETHODS], closes, alien_closes;
 	unsigned enables, arms, cancels, replaced, flushes, prepares, waits, sleeps, reaps, checks;
+	unsigned overslept; /* sleeps that nothing ended within 20 seconds */
 	int64_t last_timeout_ns;
 	unsigned last_check_n;
 	pthread_t toucher; /* who called arm, cancel, flush, wait or reap last */
@@ -77,6 +80,7 @@ struct fake {
 	struct evu_ring *ring; /* the open one, NULL: none */
 	enum evu_method method;
 	const int *wake_fd;
+	uint64_t wake_count; /* what the eventfd held when it was looked at last */
 	struct fake_req reqs[FAKE_REQS];
 	int nreqs; /* slots ever used */
 	struct fake_cqe cqes[FAKE_CQES];

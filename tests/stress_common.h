@@ -297,6 +297,24 @@ static inline struct st_pair st_tcp_pair(void)
 	return p;
 }
 
+/* A new pair whose watched end gets the given number; what had it is closed by that. */
+static inline struct st_pair st_pair_at(int number)
+{
+	struct st_pair p = st_socketpair();
+
+	if (p.peer == number) {
+		int other = p.ours;
+
+		p.ours = number;
+		p.peer = other;
+	} else if (p.ours != number) {
+		st_check(dup3(p.ours, number, O_CLOEXEC) == number, "dup3: %s", strerror(errno));
+		close(p.ours);
+		p.ours = number;
+	}
+	return p;
+}
+
 static inline void st_close_pair(struct st_pair *p)
 {
 	close(p->ours);
@@ -597,6 +615,28 @@ static inline void st_reject_unknown(const struct st_case *cases, int argc, char
 	}
 }
 
+/* Which library and method a base here has; found out in a child, so that this process stays fresh.
+ */
+static inline void st_print_method(void)
+{
+	struct event_base *base;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		event_set_log_callback(st_ignore_log);
+		base = event_base_new();
+		printf("# %s, method %s\n", st_ours() ? "libevent-uring" : "stock",
+		    base ? event_base_get_method(base) : "none");
+		if (base)
+			event_base_free(base);
+		fflush(stdout);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+}
+
 /* The table ends with an entry without a name. */
 static inline int st_main(int argc, char **argv, const struct st_case *cases)
 {
@@ -608,6 +648,7 @@ static inline int st_main(int argc, char **argv, const struct st_case *cases)
 	if (st_verdict == MAP_FAILED || !st_program)
 		return 2;
 	st_reject_unknown(cases, argc, argv);
+	st_print_method();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (const struct st_case *c = cases; c->name; c++) {
 		if (!st_chosen(c->name, argc, argv))

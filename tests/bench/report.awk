@@ -84,12 +84,12 @@ function verdict(i,    x) {
 
 function print_costs(    i, j, row) {
 	printf "\nCosts, medians (rounds: %d; less is better)\n", rounds
-	printf "%-3s %-44s %-2s %8s %8s %9s %7s %7s %8s %7s\n", "row", "what", "", "stock", "io_uring",
+	printf "%-3s %-46s %-2s %8s %8s %9s %7s %7s %8s %7s\n", "row", "what", "", "stock", "io_uring",
 		"readiness", "libev", "epoll", "io_uring", "spin"
-	printf "%-3s %-44s %-2s %8s %8s %9s %7s %7s %8s %7s\n", "", "", "", "", "", "", "", "(raw)", "(raw)", "(raw)"
+	printf "%-3s %-46s %-2s %8s %8s %9s %7s %7s %8s %7s\n", "", "", "", "", "", "", "", "(raw)", "(raw)", "(raw)"
 	for (i = 1; i <= n_lines; i++) {
 		split(line[i], row, FS)
-		printf "%-3s %-44s %-2s", row[1], text[i], unit[i]
+		printf "%-3s %-46s %-2s", row[1], text[i], unit[i]
 		for (j = 1; j <= n_peers; j++)
 			printf " %*s", j == 3 ? 9 : j < 3 || j == 6 ? 8 : 7, number(cost(line[i], peers[j]))
 		printf "\n"
@@ -98,10 +98,10 @@ function print_costs(    i, j, row) {
 
 function print_ratios(    i, row) {
 	printf "\nStock's cost divided by this library's: median of the rounds (lowest-highest), more is better\n"
-	printf "%-3s %-44s %-19s %-19s %5s %5s\n", "row", "what", "io_uring", "readiness", "need", "goal"
+	printf "%-3s %-46s %-19s %-19s %5s %5s\n", "row", "what", "io_uring", "readiness", "need", "goal"
 	for (i = 1; i <= n_lines; i++) {
 		split(line[i], row, FS)
-		printf "%-3s %-44s %-19s %-19s %5s %5s%s\n", row[1], text[i], ratio_text(line[i], "io_uring"),
+		printf "%-3s %-46s %-19s %-19s %5s %5s%s\n", row[1], text[i], ratio_text(line[i], "io_uring"),
 			ratio_text(line[i], "readiness"), need[i], goal[i], verdict(i)
 	}
 }

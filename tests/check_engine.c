@@ -1,0 +1,982 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check_engine.c - turns, sleeping and waking, and the loss of rings, on the fake ring.
+ *
+ * The order of a turn that matters here: arm, flush and sleep, reap, confirm; and when the first
+ * half found that nothing is ready after all, a second half that sleeps. Where threads or processes
+ * meet, they are real ones.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "in_child.h"
+#include "ring_fake.h"
+#include "wake.h"
+
+#define A 1001
+#define B 1002
+
+static struct evu_engine *e;
+static struct evu_poll a, b;
+
+static void watch(struct evu_poll *p, int fd, enum evu_watch how)
+{
+	evu_poll_init(p, e, fd);
+	ck_assert_int_eq(evu_poll_want(p, POLLIN, how, true), 0);
+}
+
+static void turn(int64_t timeout_ns)
+{
+	fake_log_clear();
+	ck_assert_int_eq(evu_engine_turn(e, timeout_ns), 0);
+}
+
+static void fire(int fd)
+{
+	fake_set_ready(fd, POLLIN);
+	fake_complete(fd, POLLIN, true);
+}
+
+static void setup(void)
+{
+	fake_install();
+	fake_mem_install(-1);
+	e = fake_engine(FAKE_ALL_METHODS);
+}
+
+static void teardown(void)
+{
+	fake_engine_done(e);
+}
+
+/* ---- opening */
+
+START_TEST(test_the_first_method_that_opens_is_taken)
+{
+	int i;
+
+	for (i = 0; i < EVU_NMETHODS; i++) {
+		ck_assert_int_eq(evu_engine_method(e), i);
+		ck_assert_str_eq(evu_method_name(evu_engine_method(e)), fake.ring->ops->name);
+		fake_engine_done(e);
+		fake.refuse_open[i] = (struct fake_refusal){-EPERM, -1, 0};
+		if (i < EVU_POLL2)
+			e = fake_engine(FAKE_ALL_METHODS);
+	}
+	setup();
+}
+END_TEST
+
+START_TEST(test_a_method_that_is_not_allowed_is_not_opened)
+{
+	fake_engine_done(e);
+	e = fake_engine(1u << EVU_POLL2);
+	ck_assert_int_eq(evu_engine_method(e), EVU_POLL2);
+	ck_assert_uint_eq(fake.opens[EVU_EPOLL], 0);
+	ck_assert_uint_eq(fake.opens[EVU_IO_URING], 1); /* the fixture's */
+}
+END_TEST
+
+START_TEST(test_when_no_method_opens_there_is_no_engine)
+{
+	struct evu_engine *none = NULL;
+	int i;
+
+	fake_engine_done(e);
+	for (i = 0; i < EVU_NMETHODS; i++)
+		fake.refuse_open[i] = (struct fake_refusal){-EMFILE, -1, 0};
+	ck_assert_int_eq(evu_engine_new(&none, FAKE_ALL_METHODS, &fake_hooks, NULL), -EMFILE);
+	ck_assert_int_eq(evu_engine_new(&none, 0, &fake_hooks, NULL), -ENOSYS);
+	ck_assert_ptr_null(none);
+	setup();
+}
+END_TEST
+
+START_TEST(test_an_unknown_method_has_no_name)
+{
+	ck_assert_ptr_null(evu_method_name(EVU_NMETHODS));
+}
+END_TEST
+
+START_TEST(test_the_ring_is_enabled_once_by_the_thread_that_turns_first)
+{
+	ck_assert_uint_eq(fake.enables, 0);
+	turn(0);
+	turn(0);
+	ck_assert_uint_eq(fake.enables, 1);
+}
+END_TEST
+
+/* ---- sleeping */
+
+START_TEST(test_a_turn_sleeps_for_the_time_it_was_given)
+{
+	turn(12345);
+	ck_assert_int_eq(fake.last_timeout_ns, 12345);
+	turn(-1);
+	ck_assert_int_eq(fake.last_timeout_ns, -1);
+	turn(0);
+	ck_assert_int_eq(fake.last_timeout_ns, 0);
+	ck_assert_uint_eq(fake.waits, 3);
+}
+END_TEST
+
+START_TEST(test_a_turn_does_not_sleep_while_something_is_hot)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	fire(A);
+	turn(-1); /* sleeps, and finds the completion */
+	fake.sleeps = fake.waits = 0;
+	turn(-1);
+	ck_assert_int_eq(fake_told(A), 1);
+	ck_assert_uint_eq(fake.sleeps, 0);
+	ck_assert_uint_eq(fake.waits, 1);
+}
+END_TEST
+
+START_TEST(test_when_nothing_hot_is_ready_after_all_the_second_half_sleeps)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	fire(A);
+	turn(0);
+	fake_set_ready(A, 0);
+	fake.sleeps = fake.waits = 0;
+	turn(777);
+	ck_assert_uint_eq(fake.waits, 2);
+	ck_assert_uint_eq(fake.sleeps, 1);
+	ck_assert_int_eq(fake.last_timeout_ns, 777);
+	ck_assert_int_eq(fake_log.ntold, 0);
+}
+END_TEST
+
+static void fire_b_when_asleep(int64_t timeout_ns)
+{
+	if (timeout_ns != 0)
+		fire(B);
+}
+
+START_TEST(test_what_completes_in_the_second_half_is_told_by_the_same_turn)
+{
+	watch(&a, A, EVU_LEVEL);
+	watch(&b, B, EVU_LEVEL);
+	turn(0);
+	fire(A);
+	turn(0);
+	fake_set_ready(A, 0);
+	fake.on_wait = fire_b_when_asleep;
+	turn(-1);
+	ck_assert_int_eq(fake_told(A), 0);
+	ck_assert_int_eq(fake_told(B), 1);
+}
+END_TEST
+
+/* A hot poll whose request ended: the second half must arm it before it sleeps. */
+START_TEST(test_the_second_half_arms_before_it_sleeps)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	fake_set_ready(A, POLLIN);
+	fake_complete(A, POLLIN, false);
+	turn(0);
+	fake_set_ready(A, 0);
+	turn(-1);
+	ck_assert_ptr_nonnull(fake_req(A));
+	ck_assert(fake_req(A)->seen);
+	ck_assert_uint_eq(fake.sleeps, 1);
+}
+END_TEST
+
+START_TEST(test_a_hot_list_of_nothing_but_holes_does_not_keep_the_turn_awake)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	fire(A);
+	turn(0);
+	evu_poll_drop(&a);
+	fake.sleeps = 0;
+	turn(-1);
+	ck_assert_uint_eq(fake.sleeps, 1);
+}
+END_TEST
+
+static bool asleep_in_wait;
+
+static void look_whether_asleep(int64_t timeout_ns)
+{
+	(void)timeout_ns;
+	asleep_in_wait = evu_engine_asleep(e);
+}
+
+START_TEST(test_the_engine_says_that_it_sleeps_only_when_it_may)
+{
+	fake.on_wait = look_whether_asleep;
+	turn(-1);
+	ck_assert(asleep_in_wait);
+	ck_assert(!evu_engine_asleep(e));
+	turn(0);
+	ck_assert(!asleep_in_wait);
+}
+END_TEST
+
+/* ---- waking */
+
+static void wake_then(int64_t timeout_ns)
+{
+	(void)timeout_ns;
+	fake.on_wait = NULL;
+	evu_engine_wake(e);
+}
+
+START_TEST(test_a_wake_before_the_first_turn_ends_its_sleep)
+{
+	fake.real_sleep = true;
+	evu_engine_wake(e);
+	turn(-1);
+	ck_assert_uint_eq(fake.waits, 1);
+	ck_assert_uint_eq(fake.overslept, 0);
+}
+END_TEST
+
+START_TEST(test_a_wake_while_asleep_ends_the_sleep)
+{
+	turn(0);
+	fake.on_wait = wake_then;
+	fake.real_sleep = true;
+	turn(-1);
+	ck_assert_uint_eq(fake.sleeps, 1);
+	ck_assert_uint_eq(fake.overslept, 0);
+}
+END_TEST
+
+START_TEST(test_each_wake_is_an_edge_of_its_own_though_nobody_reads)
+{
+	int i;
+
+	fake.real_sleep = true;
+	for (i = 0; i < 3; i++) {
+		evu_engine_wake(e);
+		turn(-1);
+		turn(0);
+	}
+	ck_assert_uint_eq(fake.overslept, 0);
+	ck_assert_uint_eq(fake.arms, 1);
+}
+END_TEST
+
+START_TEST(test_a_wake_that_settle_reaps_ends_the_next_sleep)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	evu_engine_wake(e);
+	evu_poll_drop(&a);
+	ck_assert(evu_engine_settle(e));
+	ck_assert(e->woken);
+	fake.sleeps = 0;
+	turn(-1);
+	ck_assert_uint_eq(fake.sleeps, 0);
+	turn(-1);
+	ck_assert_uint_eq(fake.sleeps, 1);
+}
+END_TEST
+
+/* The first half reaps the wake; the second half must not sleep. */
+START_TEST(test_a_wake_in_the_first_half_keeps_the_second_from_sleeping)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	fire(A);
+	turn(0);
+	fake_set_ready(A, 0);
+	evu_engine_wake(e);
+	fake.sleeps = 0;
+	turn(-1);
+	ck_assert_uint_eq(fake.sleeps, 0);
+	ck_assert_int_eq(fake_log.ntold, 0);
+}
+END_TEST
+
+START_TEST(test_a_wake_whose_request_ended_is_armed_again)
+{
+	turn(0);
+	fake_post(fake_req(e->wake.fd), POLLIN, false);
+	turn(0);
+	turn(0);
+	ck_assert_ptr_nonnull(fake_req(e->wake.fd));
+	fake.real_sleep = true;
+	evu_engine_wake(e);
+	turn(-1);
+	ck_assert_uint_eq(fake.overslept, 0);
+}
+END_TEST
+
+/* One turn comes back; the next one may sleep again. */
+START_TEST(test_a_wake_ends_one_sleep_and_not_two)
+{
+	turn(0);
+	evu_engine_wake(e);
+	turn(-1);
+	fake.sleeps = 0;
+	turn(-1);
+	ck_assert_uint_eq(fake.sleeps, 1);
+}
+END_TEST
+
+START_TEST(test_where_there_are_no_edges_the_eventfd_is_drained)
+{
+	struct pollfd p = {.events = POLLIN};
+
+	fake_engine_done(e);
+	e = fake_engine(1u << EVU_POLL2);
+	p.fd = e->wake.fd;
+	fake.real_sleep = true;
+	evu_engine_wake(e);
+	turn(-1);
+	ck_assert_uint_eq(fake.overslept, 0);
+	ck_assert_int_eq(poll(&p, 1, 0), 0);
+}
+END_TEST
+
+static void *wake_from_a_thread(void *arg)
+{
+	int i;
+
+	for (i = 0; i < *(int *)arg; i++)
+		evu_engine_wake(e);
+	return NULL;
+}
+
+START_TEST(test_a_wake_from_another_thread_is_never_lost)
+{
+	int i, one = 1;
+
+	fake.real_sleep = true;
+	for (i = 0; i < 300; i++) {
+		pthread_t t;
+
+		ck_assert_int_eq(pthread_create(&t, NULL, wake_from_a_thread, &one), 0);
+		turn(-1);
+		pthread_join(t, NULL);
+		turn(0);
+	}
+	ck_assert_uint_eq(fake.overslept, 0);
+}
+END_TEST
+
+/* ---- rings that are lost */
+
+static void watch_two_one_hot(void)
+{
+	watch(&a, A, EVU_LEVEL);
+	watch(&b, B, EVU_LEVEL);
+	turn(0);
+	fire(A);
+	turn(0);
+}
+
+/* After a loss: the hot one is told as before, the other is armed, and so is the eventfd. */
+static void nothing_was_lost(enum evu_method method)
+{
+	ck_assert_int_eq(evu_engine_method(e), method);
+	ck_assert_int_eq(fake_told(A), 1);
+	ck_assert_ptr_nonnull(fake_req(B));
+	ck_assert_ptr_nonnull(fake_req(e->wake.fd));
+	fire(B);
+	turn(0);
+	ck_assert_int_eq(fake_told(B), 1);
+	fake_set_ready(A, 0);
+	turn(0);
+	turn(0);
+	ck_assert_ptr_nonnull(fake_req(A));
+	turn(0);
+	evu_engine_wake(e);
+	fake.real_sleep = true;
+	turn(-1);
+	fake.real_sleep = false;
+	ck_assert_uint_eq(fake.overslept, 0);
+}
+
+START_TEST(test_a_wait_that_is_forbidden_moves_to_the_next_method)
+{
+	static const int errors[] = {-EPERM, -EACCES, -ENOSYS, -EOPNOTSUPP, -EINVAL};
+
+	watch_two_one_hot();
+	fake.refuse_wait = (struct fake_refusal){errors[_i], 1, 0};
+	turn(0);
+	ck_assert_uint_eq(fake.opens[EVU_IO_URING], 1);
+	nothing_was_lost(EVU_EPOLL);
+}
+END_TEST
+
+START_TEST(test_a_ring_that_breaks_once_is_opened_again)
+{
+	static const int errors[] = {-EBADF, -EBADFD, -ENXIO, -EEXIST};
+
+	watch_two_one_hot();
+	fake.refuse_wait = (struct fake_refusal){errors[_i], 1, 0};
+	turn(0);
+	ck_assert_uint_eq(fake.opens[EVU_IO_URING], 2);
+	nothing_was_lost(EVU_IO_URING);
+}
+END_TEST
+
+START_TEST(test_a_ring_that_breaks_twice_is_given_up)
+{
+	watch_two_one_hot();
+	fake.refuse_wait = (struct fake_refusal){-EBADF, 2, 0};
+	turn(0);
+	ck_assert_uint_eq(fake.opens[EVU_IO_URING], 2);
+	nothing_was_lost(EVU_EPOLL);
+}
+END_TEST
+
+START_TEST(test_a_prepare_that_fails_costs_the_ring_only)
+{
+	watch_two_one_hot();
+	fake.refuse_prepare = (struct fake_refusal){-ESTALE, 1, 0};
+	turn(0);
+	nothing_was_lost(EVU_IO_URING);
+}
+END_TEST
+
+START_TEST(test_a_ring_that_cannot_be_enabled_is_given_up)
+{
+	fake.refuse_enable = (struct fake_refusal){-EPERM, 1, 0};
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	ck_assert_int_eq(evu_engine_method(e), EVU_EPOLL);
+	ck_assert_ptr_nonnull(fake_req(A));
+	ck_assert_ptr_nonnull(fake_req(e->wake.fd));
+}
+END_TEST
+
+START_TEST(test_a_flush_that_fails_while_settling_moves_to_the_next_method)
+{
+	struct evu_poll c;
+
+	watch_two_one_hot();
+	watch(&c, B + 1, EVU_LEVEL);
+	turn(0);
+	evu_poll_drop(&c);
+	fake.refuse_flush = (struct fake_refusal){-EPERM, 1, 0};
+	ck_assert(evu_engine_settle(e));
+	ck_assert(!evu_engine_unsettled(e));
+	ck_assert_uint_eq(fake.closes, 1);
+	turn(0);
+	ck_assert_ptr_null(fake_req(B + 1));
+	nothing_was_lost(EVU_EPOLL);
+}
+END_TEST
+
+START_TEST(test_completions_of_a_lost_ring_are_not_heard)
+{
+	watch(&a, A, EVU_EDGE);
+	turn(0);
+	fire(A);
+	fake.refuse_wait = (struct fake_refusal){-EBADF, 1, 0};
+	turn(0);
+	ck_assert_int_eq(fake_told(A), 0);
+	fake_complete(A, POLLIN, true); /* what arming anew finds */
+	turn(0);
+	ck_assert_int_eq(fake_told(A), 1);
+}
+END_TEST
+
+START_TEST(test_when_every_method_breaks_the_turn_fails_and_the_next_one_may_mend_it)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	fake.refuse_wait = (struct fake_refusal){-EPERM, -1, 0};
+	ck_assert_int_lt(evu_engine_turn(e, 0), 0);
+	ck_assert(!fake.ring);
+	ck_assert_int_lt(evu_engine_turn(e, 0), 0);
+	fake.refuse_wait.times = 0;
+	turn(0);
+	ck_assert_int_eq(evu_engine_method(e), EVU_POLL2);
+	ck_assert_ptr_nonnull(fake_req(A));
+}
+END_TEST
+
+START_TEST(test_without_a_ring_dropping_and_freeing_still_work)
+{
+	watch(&a, A, EVU_LEVEL);
+	watch(&b, B, EVU_LEVEL);
+	turn(0);
+	fake.refuse_wait = (struct fake_refusal){-EPERM, -1, 0};
+	ck_assert_int_lt(evu_engine_turn(e, 0), 0);
+	evu_poll_drop(&a);
+	ck_assert(evu_engine_settle(e));
+	watch(&a, A, EVU_ONCE);
+	ck_assert_int_eq(e->npolls, 2);
+}
+END_TEST
+
+START_TEST(test_reopening_that_is_refused_for_a_while_is_an_error_and_then_mended)
+{
+	int i;
+
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	for (i = 0; i < EVU_NMETHODS; i++)
+		fake.refuse_open[i] = (struct fake_refusal){-EMFILE, 1, 0};
+	fake.refuse_wait = (struct fake_refusal){-EBADF, 1, 0};
+	ck_assert_int_eq(evu_engine_turn(e, 0), -EMFILE);
+	turn(0);
+	ck_assert_ptr_nonnull(fake_req(A));
+}
+END_TEST
+
+/* ---- what other threads drop while the loop sleeps */
+
+static void *(*other_threads_part)(void *arg);
+static bool settled_at_once;
+
+/* While the owner is in wait() without the lock, another thread does its part, to the end. */
+static void run_other_thread(int64_t timeout_ns)
+{
+	pthread_t t;
+
+	if (timeout_ns == 0)
+		return;
+	fake.on_wait = NULL;
+	ck_assert_int_eq(pthread_create(&t, NULL, other_threads_part, NULL), 0);
+	ck_assert_int_eq(pthread_join(t, NULL), 0);
+}
+
+static void sleep_while_another_thread(void *(*part)(void *arg))
+{
+	other_threads_part = part;
+	fake.real_sleep = true;
+	fake.on_wait = run_other_thread;
+	turn(-1);
+	ck_assert_uint_eq(fake.overslept, 0);
+}
+
+/* As the embedder does it: drop, settle, and if that is the owner's to do, wake it. */
+static void *drop_a_and_wake(void *arg)
+{
+	(void)arg;
+	fake_hold();
+	ck_assert(evu_engine_asleep(e));
+	evu_poll_drop(&a);
+	memset(&a, 0xdd, sizeof(a));
+	settled_at_once = evu_engine_settle(e);
+	evu_engine_wake(e);
+	fake_let_go();
+	return NULL;
+}
+
+START_TEST(test_what_is_dropped_while_the_owner_sleeps_is_settled_when_it_wakes)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	sleep_while_another_thread(drop_a_and_wake);
+	ck_assert(!settled_at_once);
+	ck_assert_int_eq(fake_log.nsettled, 1);
+	ck_assert(!evu_engine_unsettled(e));
+	ck_assert_int_eq(fake_live(), 0);
+}
+END_TEST
+
+/* Who dropped waits for `settled`. Closing the ring settles as well, and must say so. */
+START_TEST(test_what_is_dropped_while_the_owner_sleeps_is_settled_also_when_the_ring_is_lost)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	fake.refuse_wait = (struct fake_refusal){-EPERM, 1, 1};
+	sleep_while_another_thread(drop_a_and_wake);
+	ck_assert_uint_eq(fake.closes, 1);
+	ck_assert(!evu_engine_unsettled(e));
+	ck_assert_int_eq(fake_log.nsettled, 1);
+}
+END_TEST
+
+START_TEST(test_who_waits_for_settled_is_told_also_when_the_cancel_breaks_every_ring)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	fake.refuse_open[EVU_EPOLL] = fake.refuse_open[EVU_POLL2] =
+	    (struct fake_refusal){-EMFILE, 1, 0};
+	fake.refuse_cancel = (struct fake_refusal){-EBADF, 1, 0};
+	sleep_while_another_thread(drop_a_and_wake);
+	ck_assert_uint_eq(fake.closes, 1);
+	ck_assert(!evu_engine_unsettled(e));
+	ck_assert_int_eq(fake_log.nsettled, 1);
+}
+END_TEST
+
+/* What it dropped was not armed, and the cancel that the owner had queued went to the kernel when
+ * the owner fell asleep. */
+static void *want_and_drop_b(void *arg)
+{
+	(void)arg;
+	fake_hold();
+	watch(&b, B, EVU_LEVEL);
+	evu_poll_drop(&b);
+	settled_at_once = evu_engine_settle(e);
+	evu_engine_wake(e);
+	fake_let_go();
+	return NULL;
+}
+
+START_TEST(test_whoever_has_to_wait_for_settled_is_told)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	ck_assert_int_eq(evu_poll_want(&a, POLLOUT, EVU_LEVEL, true), 0);
+	sleep_while_another_thread(want_and_drop_b);
+	ck_assert(!evu_engine_unsettled(e));
+	ck_assert(settled_at_once || fake_log.nsettled == 1);
+}
+END_TEST
+
+/* ---- the loop moves */
+
+static void turn_in_another_thread(void *arg)
+{
+	(void)arg;
+	fake_hold();
+	evu_engine_enter(e);
+	turn(0);
+	fake_let_go();
+}
+
+START_TEST(test_a_loop_that_moves_to_another_thread_gets_a_ring_of_its_own)
+{
+	watch(&a, A, EVU_LEVEL);
+	watch(&b, B, EVU_LEVEL);
+	turn(0);
+	fire(A);
+	turn(0);
+	evu_engine_leave(e);
+	fake_in_thread(turn_in_another_thread, NULL);
+	ck_assert_uint_eq(fake.alien_closes, 1);
+	ck_assert_uint_eq(fake.opens[EVU_IO_URING], 2);
+	ck_assert_uint_eq(fake.enables, 2);
+	ck_assert_int_eq(fake_told(A), 1);
+	ck_assert_ptr_nonnull(fake_req(B));
+	ck_assert_ptr_nonnull(fake_req(e->wake.fd));
+	ck_assert_uint_eq(fake.cancels, 0);
+}
+END_TEST
+
+START_TEST(test_a_truthful_ring_moves_with_the_loop)
+{
+	fake_engine_done(e);
+	e = fake_engine(1u << EVU_EPOLL);
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	evu_engine_leave(e);
+	fake_in_thread(turn_in_another_thread, NULL);
+	ck_assert_uint_eq(fake.opens[EVU_EPOLL], 1);
+	ck_assert_ptr_nonnull(fake_req(A));
+}
+END_TEST
+
+START_TEST(test_an_engine_may_be_made_here_and_looped_elsewhere)
+{
+	watch(&a, A, EVU_LEVEL);
+	fake_in_thread(turn_in_another_thread, NULL);
+	ck_assert_uint_eq(fake.opens[EVU_IO_URING], 1);
+	ck_assert_uint_eq(fake.enables, 1);
+	ck_assert_ptr_nonnull(fake_req(A));
+	evu_engine_leave(e);
+}
+END_TEST
+
+/* ---- processes */
+
+/* The body runs in a forked child, which ends with 0 if it comes through; its parent must not
+ * notice. */
+static void in_fork(void (*body)(void))
+{
+	struct in_child c = in_child(body);
+
+	ck_assert_msg(
+	    c.exit_code == 0, "exit %d, signal %d: %s", c.exit_code, c.signal, c.stderr_text);
+}
+
+static void child_takes_a_turn(void)
+{
+	must(evu_engine_turn(e, 0) == 0);
+	must(fake.alien_closes == 1 && fake.opens[EVU_IO_URING] == 2);
+	must(fake_req(A) && fake_req(e->wake.fd));
+	fire(A);
+	must(evu_engine_turn(e, 0) == 0);
+	must(fake_told(A) == 1);
+	evu_engine_wake(e);
+}
+
+static unsigned wake_events(void)
+{
+	struct pollfd p = {.fd = e->wake.fd, .events = POLLIN};
+
+	return (unsigned)poll(&p, 1, 0);
+}
+
+START_TEST(test_a_child_that_turns_gets_a_ring_and_an_eventfd_of_its_own)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	in_fork(child_takes_a_turn);
+	turn(-1);
+	ck_assert_uint_eq(fake.sleeps, 1); /* the child's wake was not ours */
+	ck_assert_uint_eq(wake_events(), 0);
+	ck_assert_uint_eq(fake.closes, 0);
+}
+END_TEST
+
+static void child_drops_and_wants(void)
+{
+	struct evu_poll c;
+
+	evu_poll_drop(&a);
+	must(fake.alien_closes == 1 && fake.cancels == 0 && fake.flushes == 0);
+	must(evu_engine_settle(e) && !evu_engine_unsettled(e));
+	evu_poll_init(&c, e, B);
+	must(evu_poll_want(&c, POLLIN, EVU_ONCE, true) == 0);
+	must(evu_engine_turn(e, 0) == 0);
+	must(!fake_req(A) && fake_req(B));
+}
+
+START_TEST(test_a_child_that_drops_does_not_touch_its_parents_ring)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	in_fork(child_drops_and_wants);
+}
+END_TEST
+
+static void child_frees(void)
+{
+	evu_engine_leave(e);
+	evu_engine_free(e);
+	must(fake.alien_closes == 1 && !fake.ring);
+}
+
+START_TEST(test_a_child_that_frees_does_not_touch_its_parents_ring)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	in_fork(child_frees);
+}
+END_TEST
+
+static void child_reinits(void)
+{
+	must(evu_engine_reinit(e) == 0);
+	must(fake.alien_closes == 1 && fake.closes == 1 && fake.opens[EVU_IO_URING] == 2);
+	must(evu_engine_turn(e, 0) == 0);
+	must(fake_req(A) && fake_req(e->wake.fd));
+}
+
+START_TEST(test_reinit_in_a_child_arms_everything_on_a_ring_of_its_own)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	in_fork(child_reinits);
+}
+END_TEST
+
+static void grandchild_turns(void)
+{
+	must(evu_engine_turn(e, 0) == 0);
+	must(fake.alien_closes == 2 && fake_req(A));
+}
+
+static void child_forks(void)
+{
+	struct in_child c;
+
+	must(evu_engine_turn(e, 0) == 0);
+	c = in_child(grandchild_turns);
+	must(c.exit_code == 0);
+}
+
+START_TEST(test_a_child_of_a_child_gets_a_ring_of_its_own)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	in_fork(child_forks);
+}
+END_TEST
+
+static void child_without_descriptors(void)
+{
+	struct rlimit none = {0, 0};
+	int rc;
+
+	setrlimit(RLIMIT_NOFILE, &none);
+	fake.refuse_open[EVU_IO_URING] = fake.refuse_open[EVU_EPOLL] = fake.refuse_open[EVU_POLL2] =
+	    (struct fake_refusal){-EMFILE, -1, 0};
+	rc = evu_engine_reinit(e);
+	must(rc < 0);
+	must(evu_engine_turn(e, 0) < 0);
+}
+
+START_TEST(test_reinit_says_so_when_no_descriptor_can_be_had)
+{
+	turn(0);
+	in_fork(child_without_descriptors);
+}
+END_TEST
+
+/* The ring cannot be had, the eventfd can but only at the second attempt: that must not hide the
+ * ring's error. */
+static void child_whose_ring_is_refused(void)
+{
+	struct rlimit old;
+
+	getrlimit(RLIMIT_NOFILE, &old);
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, old.rlim_max});
+	evu_poll_drop(&a); /* notices the fork; there is no descriptor for an eventfd */
+	must(e->wake.fd < 0);
+	setrlimit(RLIMIT_NOFILE, &old);
+	fake.refuse_open[EVU_IO_URING] = fake.refuse_open[EVU_EPOLL] = fake.refuse_open[EVU_POLL2] =
+	    (struct fake_refusal){-EPERM, -1, 0};
+	must(evu_engine_reinit(e) < 0);
+}
+
+START_TEST(test_reinit_says_so_when_no_ring_can_be_had)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	in_fork(child_whose_ring_is_refused);
+}
+END_TEST
+
+static void child_that_finds_descriptors_later(void)
+{
+	struct rlimit old;
+
+	getrlimit(RLIMIT_NOFILE, &old);
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, old.rlim_max});
+	must(evu_engine_turn(e, 0) < 0);
+	evu_engine_wake(e); /* to nowhere, but harmless */
+	setrlimit(RLIMIT_NOFILE, &old);
+	must(evu_engine_turn(e, 0) == 0);
+	must(fake_req(A) && fake_req(e->wake.fd));
+	fake.real_sleep = true;
+	evu_engine_wake(e);
+	must(evu_engine_turn(e, -1) == 0);
+	must(fake.overslept == 0);
+}
+
+START_TEST(test_a_child_that_gets_no_eventfd_gets_one_later)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	in_fork(child_that_finds_descriptors_later);
+}
+END_TEST
+
+START_TEST(test_reinit_without_a_fork_arms_everything_anew)
+{
+	watch_two_one_hot();
+	ck_assert_int_eq(evu_engine_reinit(e), 0);
+	turn(0);
+	ck_assert_uint_eq(fake.alien_closes, 0);
+	ck_assert_uint_eq(fake.closes, 1);
+	nothing_was_lost(EVU_IO_URING);
+}
+END_TEST
+
+static TCase *turn_case(void)
+{
+	TCase *tc = tcase_create("turns");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 30);
+	tcase_add_test(tc, test_the_first_method_that_opens_is_taken);
+	tcase_add_test(tc, test_a_method_that_is_not_allowed_is_not_opened);
+	tcase_add_test(tc, test_when_no_method_opens_there_is_no_engine);
+	tcase_add_test(tc, test_an_unknown_method_has_no_name);
+	tcase_add_test(tc, test_the_ring_is_enabled_once_by_the_thread_that_turns_first);
+	tcase_add_test(tc, test_a_turn_sleeps_for_the_time_it_was_given);
+	tcase_add_test(tc, test_a_turn_does_not_sleep_while_something_is_hot);
+	tcase_add_test(tc, test_when_nothing_hot_is_ready_after_all_the_second_half_sleeps);
+	tcase_add_test(tc, test_what_completes_in_the_second_half_is_told_by_the_same_turn);
+	tcase_add_test(tc, test_the_second_half_arms_before_it_sleeps);
+	tcase_add_test(tc, test_a_hot_list_of_nothing_but_holes_does_not_keep_the_turn_awake);
+	tcase_add_test(tc, test_the_engine_says_that_it_sleeps_only_when_it_may);
+	tcase_add_test(tc, test_a_wake_before_the_first_turn_ends_its_sleep);
+	tcase_add_test(tc, test_a_wake_while_asleep_ends_the_sleep);
+	tcase_add_test(tc, test_each_wake_is_an_edge_of_its_own_though_nobody_reads);
+	tcase_add_test(tc, test_a_wake_that_settle_reaps_ends_the_next_sleep);
+	tcase_add_test(tc, test_a_wake_in_the_first_half_keeps_the_second_from_sleeping);
+	tcase_add_test(tc, test_a_wake_whose_request_ended_is_armed_again);
+	tcase_add_test(tc, test_a_wake_ends_one_sleep_and_not_two);
+	tcase_add_test(tc, test_where_there_are_no_edges_the_eventfd_is_drained);
+	tcase_add_test(tc, test_a_wake_from_another_thread_is_never_lost);
+	return tc;
+}
+
+static TCase *loss_case(void)
+{
+	TCase *tc = tcase_create("lost rings");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 30);
+	tcase_add_loop_test(tc, test_a_wait_that_is_forbidden_moves_to_the_next_method, 0, 5);
+	tcase_add_loop_test(tc, test_a_ring_that_breaks_once_is_opened_again, 0, 4);
+	tcase_add_test(tc, test_a_ring_that_breaks_twice_is_given_up);
+	tcase_add_test(tc, test_a_prepare_that_fails_costs_the_ring_only);
+	tcase_add_test(tc, test_a_ring_that_cannot_be_enabled_is_given_up);
+	tcase_add_test(tc, test_a_flush_that_fails_while_settling_moves_to_the_next_method);
+	tcase_add_test(tc, test_completions_of_a_lost_ring_are_not_heard);
+	tcase_add_test(
+	    tc, test_when_every_method_breaks_the_turn_fails_and_the_next_one_may_mend_it);
+	tcase_add_test(tc, test_without_a_ring_dropping_and_freeing_still_work);
+	tcase_add_test(tc, test_reopening_that_is_refused_for_a_while_is_an_error_and_then_mended);
+	tcase_add_test(tc, test_what_is_dropped_while_the_owner_sleeps_is_settled_when_it_wakes);
+	tcase_add_test(
+	    tc, test_what_is_dropped_while_the_owner_sleeps_is_settled_also_when_the_ring_is_lost);
+	tcase_add_test(
+	    tc, test_who_waits_for_settled_is_told_also_when_the_cancel_breaks_every_ring);
+	tcase_add_test(tc, test_whoever_has_to_wait_for_settled_is_told);
+	return tc;
+}
+
+static TCase *move_case(void)
+{
+	TCase *tc = tcase_create("threads and processes");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 30);
+	tcase_add_test(tc, test_a_loop_that_moves_to_another_thread_gets_a_ring_of_its_own);
+	tcase_add_test(tc, test_a_truthful_ring_moves_with_the_loop);
+	tcase_add_test(tc, test_an_engine_may_be_made_here_and_looped_elsewhere);
+	tcase_add_test(tc, test_a_child_that_turns_gets_a_ring_and_an_eventfd_of_its_own);
+	tcase_add_test(tc, test_a_child_that_drops_does_not_touch_its_parents_ring);
+	tcase_add_test(tc, test_a_child_that_frees_does_not_touch_its_parents_ring);
+	tcase_add_test(tc, test_reinit_in_a_child_arms_everything_on_a_ring_of_its_own);
+	tcase_add_test(tc, test_a_child_of_a_child_gets_a_ring_of_its_own);
+	tcase_add_test(tc, test_reinit_says_so_when_no_descriptor_can_be_had);
+	tcase_add_test(tc, test_reinit_says_so_when_no_ring_can_be_had);
+	tcase_add_test(tc, test_a_child_that_gets_no_eventfd_gets_one_later);
+	tcase_add_test(tc, test_reinit_without_a_fork_arms_everything_anew);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *s = suite_create("engine");
+	SRunner *sr;
+	int failed;
+
+	suite_add_tcase(s, turn_case());
+	suite_add_tcase(s, loss_case());
+	suite_add_tcase(s, move_case());
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
