@@ -65,6 +65,8 @@ static void base_configure(struct event_base *base, const struct event_config *c
 	if (base->max_dispatch_callbacks == INT_MAX && base->max_dispatch_time.tv_sec == -1)
 		base->limit_callbacks_after_prio = INT_MAX;
 	look = !(base->flags & EVENT_BASE_FLAG_IGNORE_ENV);
+	if (look && evutil_getenv_("EVENT_PRECISE_TIMER"))
+		base->flags |= EVENT_BASE_FLAG_PRECISE_TIMER;
 	if (look && evutil_getenv_("EVENT_EPOLL_USE_CHANGELIST"))
 		base->flags |= EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST;
 }

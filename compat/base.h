@@ -139,6 +139,7 @@ struct event_base {
 
 	struct evu_heap timeheap; /* keys in us of the monotonic clock; may be earlier than ev_timeout, never later */
 	int64_t now_us;           /* the cached time; 0: none */
+	struct timeval now_tv;    /* the same, where there is one */
 	struct timeval tv_clock_diff; /* wall clock minus monotonic clock */
 	int64_t clock_diff_at_us;     /* when that was last looked at */
 	struct evutil_monotonic_timer monotonic_timer;

@@ -109,49 +109,31 @@ static void die(const struct event *ev, const char *func, const char *why)
 	    (const void *)ev, (unsigned)ev->ev_events, ev->ev_fd, (unsigned)ev->ev_flags);
 }
 
-static void note(const struct event *ev, bool added, const char *func)
+void evc_debug_added(const struct event *ev, bool added)
 {
 	struct entry *e;
 
-	too_late = true;
-	if (!event_debug_mode_on_)
-		return;
 	EVLOCK_LOCK(lock, 0);
 	e = find(ev);
 	if (e)
 		e->added = added;
 	else
-		die(ev, func, added ? "noting an add on an event that was never set up:"
-				    : "noting a del on an event that was never set up:");
+		die(ev, added ? "event_add" : "event_del", "called on an event that was never set up:");
 	EVLOCK_UNLOCK(lock, 0);
 }
 
-void evc_debug_note_add(const struct event *ev)
+void evc_debug_is_setup(const struct event *ev, const char *func)
 {
-	note(ev, true, __func__);
-}
-
-void evc_debug_note_del(const struct event *ev)
-{
-	note(ev, false, __func__);
-}
-
-void evc_debug_assert_setup(const struct event *ev, const char *func)
-{
-	if (!event_debug_mode_on_)
-		return;
 	EVLOCK_LOCK(lock, 0);
 	if (!find(ev))
 		die(ev, func, "called on a non-initialized event");
 	EVLOCK_UNLOCK(lock, 0);
 }
 
-void evc_debug_assert_not_added(const struct event *ev, const char *func)
+void evc_debug_is_not_added(const struct event *ev, const char *func)
 {
 	const struct entry *e;
 
-	if (!event_debug_mode_on_)
-		return;
 	EVLOCK_LOCK(lock, 0);
 	e = find(ev);
 	if (e && e->added)
@@ -159,11 +141,11 @@ void evc_debug_assert_not_added(const struct event *ev, const char *func)
 	EVLOCK_UNLOCK(lock, 0);
 }
 
-void evc_debug_assert_nonblocking(evutil_socket_t fd, const char *func)
+void evc_debug_is_nonblocking(evutil_socket_t fd, const char *func)
 {
 	int flags;
 
-	if (!event_debug_mode_on_ || fd < 0)
+	if (fd < 0)
 		return;
 	flags = fcntl(fd, F_GETFL);
 	if (flags >= 0 && !(flags & O_NONBLOCK))

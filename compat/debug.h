@@ -16,12 +16,24 @@ void evc_debug_started(void);
 
 void evc_debug_note_setup(const struct event *ev);
 void evc_debug_note_teardown(const struct event *ev);
-void evc_debug_note_add(const struct event *ev);
-void evc_debug_note_del(const struct event *ev);
+
+/* The rest are asked in every call of the program: the switch is looked at in place. */
+#define EVC_DEBUG(call)                                        \
+	do {                                                   \
+		if (__builtin_expect(event_debug_mode_on_, 0)) \
+			call;                                  \
+	} while (0)
+#define evc_debug_note_add(ev) EVC_DEBUG(evc_debug_added(ev, 1))
+#define evc_debug_note_del(ev) EVC_DEBUG(evc_debug_added(ev, 0))
 /* These end the process (EVENT_ERR_ABORT_) when it is not so. */
-void evc_debug_assert_setup(const struct event *ev, const char *func);
-void evc_debug_assert_not_added(const struct event *ev, const char *func);
-void evc_debug_assert_nonblocking(evutil_socket_t fd, const char *func);
+#define evc_debug_assert_setup(ev, func) EVC_DEBUG(evc_debug_is_setup((ev), (func)))
+#define evc_debug_assert_not_added(ev, func) EVC_DEBUG(evc_debug_is_not_added((ev), (func)))
+#define evc_debug_assert_nonblocking(fd, func) EVC_DEBUG(evc_debug_is_nonblocking((fd), (func)))
+
+void evc_debug_added(const struct event *ev, bool added);
+void evc_debug_is_setup(const struct event *ev, const char *func);
+void evc_debug_is_not_added(const struct event *ev, const char *func);
+void evc_debug_is_nonblocking(evutil_socket_t fd, const char *func);
 
 /* Forgets all; exported by stock, declared in none of its headers. */
 void event_disable_debug_mode(void);

@@ -32,6 +32,8 @@ static inline struct timeval evc_us_tv(int64_t us)
 
 /* The cached time where there is one, else the clock's. Never 0. */
 int64_t evc_now(struct event_base *base);
+/* What a new interval starts from. */
+int64_t evc_now_to_add(struct event_base *base);
 void evc_time_forget(struct event_base *base);
 void evc_time_update(struct event_base *base);
 
@@ -40,6 +42,25 @@ int evc_timeout_reserve(struct event_base *base);
 /* Gives ev the deadline `at_us`; `tv` says which queue, if it is a common timeout. Returns true iff the loop may have to wake
  * earlier than it thinks. */
 bool evc_timeout_set(struct event_base *base, struct event *ev, const struct timeval *tv, int64_t at_us);
+/* The short way of moving a pending deadline later, by a number of microseconds that is no common timeout. False: not this way. */
+static inline bool evc_timeout_put_off(struct event_base *base, struct event *ev, const struct timeval *tv)
+{
+	struct timeval at;
+
+	if ((tv->tv_usec | ev->ev_timeout.tv_usec) & ~(long)EVC_USEC_MASK)
+		return false;
+	at = base->now_us ? base->now_tv : evc_us_tv(evc_now_to_add(base));
+	at.tv_sec += tv->tv_sec;
+	at.tv_usec += tv->tv_usec;
+	if (at.tv_usec >= 1000000) {
+		at.tv_sec++;
+		at.tv_usec -= 1000000;
+	}
+	if (evutil_timercmp(&at, &ev->ev_timeout, <))
+		return false;
+	ev->ev_timeout = at;
+	return true;
+}
 /* Takes the deadline away. True iff it was the one that the loop waits for. */
 bool evc_timeout_clear(struct event_base *base, struct event *ev);
 

@@ -7,13 +7,17 @@
 #include <errno.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 int evu_fd_admit(int fd)
 {
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return fd < 0 ? -EBADF : -errno;
+	/* Sockets, pipes and terminals, nearly all that is ever asked, have no position; asking for it is cheaper than fstat. */
+	if (lseek(fd, 0, SEEK_CUR) < 0 && errno == ESPIPE)
+		return 0;
+	if (fstat(fd, &st) < 0)
+		return -errno;
 	/* The kernel's own test is whether the file has a poll method. Character devices without one (/dev/null) are always
 	 * ready to poll(2), and useful, so unlike epoll we take them. */
 	if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode))

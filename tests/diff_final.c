@@ -464,6 +464,27 @@ static void null_base_is_the_current_one(void)
 	event_base_free(base);
 }
 
+static void current_base_cb(struct event *ev, void *arg)
+{
+	struct event other;
+
+	final_cb(ev, arg);
+	event_set(&other, -1, 0, note_cb, NULL);
+	say("the current base is still this one: %s", yes(event_get_base(&other) == base));
+}
+
+static void current_base_until_the_end(void)
+{
+	struct event ev, other;
+
+	base = event_init();
+	event_set(&ev, -1, 0, note_cb, "arg");
+	event_finalize(0, &ev, current_base_cb);
+	event_base_free(base);
+	event_set(&other, -1, 0, note_cb, NULL);
+	say("no current base afterwards: %s", yes(event_get_base(&other) == NULL));
+}
+
 static void many_bases(void)
 {
 	enum { BASES = 20 };
@@ -553,6 +574,7 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(base_with_events_in_every_state),
     DIFF_SCENARIO(base_freed_after_a_break),
     DIFF_SCENARIO(null_base_is_the_current_one),
+    DIFF_SCENARIO(current_base_until_the_end),
     DIFF_SCENARIO(many_bases),
     DIFF_SCENARIO(base_keeps_no_fds),
     DIFF_SCENARIO(shut_down_the_library),

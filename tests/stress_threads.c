@@ -293,7 +293,9 @@ static void t_close_while_asleep(int order)
 		close(p.peer);
 		event_free(ev);
 	}
-	st_check(sem_trywait(&hit) < 0, "a stale callback");
+	/* poll(2) reports a number that is closed while it waits, as stock's poll method does. */
+	st_check(
+	    sem_trywait(&hit) < 0 || (order && st_method_is(base, "poll")), "a stale callback");
 	looper_stop(&l);
 	event_base_free(base);
 }
