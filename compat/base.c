@@ -32,7 +32,17 @@ static void base_settled(void *arg)
 {
 	struct event_base *base = arg;
 
-	EVTHREAD_COND_BROADCAST(base->settled_cond);
+	if (base->settle_waiters)
+		EVTHREAD_COND_BROADCAST(base->settled_cond);
+}
+
+/* The parent's signals and wake-ups are the parent's. */
+static void base_forked(void *arg)
+{
+	struct event_base *base = arg;
+
+	base->is_notify_pending = 0;
+	evc_signal_forked(base);
 }
 
 static const struct evu_hooks threaded_hooks = {
@@ -40,14 +50,18 @@ static const struct evu_hooks threaded_hooks = {
     .unlock = base_unlock,
     .ready = evc_io_ready,
     .settled = base_settled,
+    .forked = base_forked,
 };
 
-static const struct evu_hooks hooks = {.ready = evc_io_ready};
+static const struct evu_hooks hooks = {.ready = evc_io_ready, .forked = base_forked};
 
-static void *zalloc(size_t n, size_t size)
-{
-	return mm_calloc(n, size);
-}
+/* The engine's memory is the program's: see mem.h. */
+const struct evu_mem evu_mem = {
+    .alloc = event_mm_malloc_,
+    .zalloc = event_mm_calloc_,
+    .realloc = event_mm_realloc_,
+    .free = event_mm_free_,
+};
 
 static void base_configure(struct event_base *base, const struct event_config *cfg)
 {
@@ -88,7 +102,8 @@ static void base_init(struct event_base *base)
 /* Locks, if the program uses threads and this base is not said to stay in one. */
 static int base_init_threads(struct event_base *base)
 {
-	event_debug_created_threadable_ctx_ = 1;
+	if (!__atomic_load_n(&event_debug_created_threadable_ctx_, __ATOMIC_RELAXED))
+		__atomic_store_n(&event_debug_created_threadable_ctx_, 1, __ATOMIC_RELAXED);
 	if (!EVTHREAD_LOCKING_ENABLED() || base->flags & EVENT_BASE_FLAG_NOLOCK)
 		return 0;
 	EVTHREAD_ALLOC_LOCK(base->th_base_lock, EVTHREAD_LOCKTYPE_RECURSIVE);
@@ -115,7 +130,6 @@ struct event_base *event_base_new_with_config(const struct event_config *cfg)
 {
 	struct event_base *base;
 
-	evu_mem = (struct evu_mem){event_mm_malloc_, zalloc, event_mm_realloc_, event_mm_free_};
 	evc_debug_started();
 	base = mm_calloc(1, sizeof(*base));
 	if (!base) {
@@ -188,8 +202,6 @@ static void base_free(struct event_base *base, bool run_finalizers)
 
 	if (!base)
 		base = event_global_current_base_;
-	if (base == event_global_current_base_)
-		event_global_current_base_ = NULL;
 	if (!base) {
 		event_warnx("event_base_free: no base to free");
 		return;
@@ -213,6 +225,9 @@ static void base_free(struct event_base *base, bool run_finalizers)
 	EVTHREAD_FREE_LOCK(base->th_base_lock, EVTHREAD_LOCKTYPE_RECURSIVE);
 	EVTHREAD_FREE_COND(base->current_event_cond);
 	EVTHREAD_FREE_COND(base->settled_cond);
+	/* Finalizers may still have asked for it. */
+	if (base == event_global_current_base_)
+		event_global_current_base_ = NULL;
 	mm_free(base);
 }
 
@@ -232,7 +247,7 @@ int event_reinit(struct event_base *base)
 	int rc;
 
 	EVBASE_LOCK(base);
-	base->is_notify_pending = 0;
+	base_forked(base);
 	rc = evu_engine_reinit(base->engine);
 	if (base->sig.n_added)
 		evc_signal_prefer(base);
@@ -258,7 +273,9 @@ void evc_settle(struct event_base *base)
 	/* The loop's thread sleeps: it needs no lock but the one that waiting gives up, and comes here first. */
 	while (base->settled_cond && evu_engine_asleep(e) && evu_engine_unsettled(e)) {
 		evu_engine_wake(e);
+		base->settle_waiters++;
 		EVTHREAD_COND_WAIT(base->settled_cond, base->th_base_lock);
+		base->settle_waiters--;
 	}
 }
 

@@ -109,7 +109,6 @@ struct event_base {
 	struct evc_abi abi;
 
 	struct evu_engine *engine;
-	const char *method; /* what event_base_get_method() says; NULL: ask the engine */
 
 	int virtual_event_count;
 	int virtual_event_count_max;
@@ -148,7 +147,8 @@ struct event_base {
 	void *th_base_lock;
 	void *current_event_cond; /* the running callback is over */
 	int current_event_waiters;
-	void *settled_cond; /* what other threads deleted has left the kernel */
+	void *settled_cond; /* the loop's thread woke up */
+	int settle_waiters;
 	int is_notify_pending;
 	struct event_callback *current_event; /* being run; NULL while finalizers run */
 

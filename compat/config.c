@@ -10,20 +10,15 @@
 
 #include "config.h"
 
-struct method {
-	const char *name;
-	int features;
-};
-
-static const struct method methods[] = {
-    [EVU_IO_URING] = {"io_uring", EV_FEATURE_ET | EV_FEATURE_O1 | EV_FEATURE_EARLY_CLOSE},
-    [EVU_EPOLL] = {"epoll", EV_FEATURE_ET | EV_FEATURE_O1 | EV_FEATURE_EARLY_CLOSE},
-    [EVU_POLL2] = {"poll", EV_FEATURE_FDS},
-};
-
 int evc_method_features(enum evu_method method)
 {
-	return methods[method].features;
+	static const int features[] = {
+	    [EVU_IO_URING] = EV_FEATURE_ET | EV_FEATURE_O1 | EV_FEATURE_EARLY_CLOSE,
+	    [EVU_EPOLL] = EV_FEATURE_ET | EV_FEATURE_O1 | EV_FEATURE_EARLY_CLOSE,
+	    [EVU_POLL2] = EV_FEATURE_FDS | EV_FEATURE_EARLY_CLOSE,
+	};
+
+	return features[method];
 }
 
 struct event_config *event_config_new(void)
@@ -128,9 +123,11 @@ unsigned evc_config_methods(const struct event_config *cfg)
 	int m;
 
 	for (m = 0; m < EVU_NMETHODS; m++) {
-		if (cfg && (avoided(cfg, methods[m].name) || (cfg->features & ~methods[m].features)))
+		const char *name = evu_method_name((enum evu_method)m);
+
+		if (cfg && (avoided(cfg, name) || cfg->features & ~evc_method_features((enum evu_method)m)))
 			continue;
-		if (look && forbidden(methods[m].name))
+		if (look && forbidden(name))
 			continue;
 		set |= 1u << m;
 	}
@@ -146,7 +143,7 @@ const char **event_get_supported_methods(void)
 	if (!fresh)
 		return NULL;
 	for (m = 0; m < EVU_NMETHODS; m++)
-		fresh[m] = methods[m].name;
+		fresh[m] = evu_method_name((enum evu_method)m);
 	if (list)
 		mm_free(list);
 	list = fresh;

@@ -11,62 +11,61 @@ int event_debug_mode_on_;
 int event_debug_created_threadable_ctx_;
 
 struct entry {
-	const struct event *ev; /* NULL: never used; TOMB: used once */
+	const struct event *ev; /* NULL: free. An address stays where it is until the table grows */
+	bool live;              /* it is assigned; most addresses come back */
 	bool added;
 };
 
-#define TOMB ((const struct event *)1)
-
 static struct entry *table;
-static size_t cap;  /* a power of two */
-static size_t used; /* entries that are not NULL */
+static size_t cap;    /* a power of two */
+static size_t used;   /* entries that are not free */
+static size_t n_live; /* those of them that are live */
 static void *lock;
-static bool too_late;
+static _Atomic bool too_late;
 
 void evc_debug_started(void)
 {
-	too_late = true;
+	if (!too_late)
+		too_late = true;
 }
 
-static struct entry *find(const struct event *ev)
-{
-	size_t i;
-
-	if (!cap)
-		return NULL;
-	for (i = ((uintptr_t)ev >> 4) * 0x9e3779b97f4a7c15u >> 20 & (cap - 1);; i = (i + 1) & (cap - 1)) {
-		if (table[i].ev == ev)
-			return &table[i];
-		if (!table[i].ev)
-			return NULL;
-	}
-}
-
-/* Puts an event into a table that has room. */
+/* The place of an address, or the free place where it would go. There is always a free one. */
 static struct entry *place(const struct event *ev)
 {
-	size_t i = ((uintptr_t)ev >> 4) * 0x9e3779b97f4a7c15u >> 20 & (cap - 1);
+	size_t i = (((uintptr_t)ev >> 4) * 0x9e3779b97f4a7c15u >> 20) & (cap - 1);
 
-	while (table[i].ev)
+	while (table[i].ev && table[i].ev != ev)
 		i = (i + 1) & (cap - 1);
-	table[i] = (struct entry){.ev = ev};
-	used++;
 	return &table[i];
 }
 
-static void grow(void)
+/* NULL unless it is assigned. */
+static struct entry *find(const struct event *ev)
+{
+	struct entry *e = cap ? place(ev) : NULL;
+
+	return e && e->live ? e : NULL;
+}
+
+/* A new table, without the addresses that are not live; larger only if those that are need it. */
+static void rebuild(void)
 {
 	struct entry *old = table;
 	size_t i, old_cap = cap;
 
-	cap = cap ? cap * 2 : 64;
+	if (cap == 0)
+		cap = 64;
+	else if (n_live > cap / 4)
+		cap *= 2;
 	table = mm_calloc(cap, sizeof(*table));
 	if (!table)
 		event_err(1, "debug mode: out of memory");
 	used = 0;
 	for (i = 0; i < old_cap; i++)
-		if (old[i].ev && old[i].ev != TOMB)
-			place(old[i].ev)->added = old[i].added;
+		if (old[i].live) {
+			*place(old[i].ev) = old[i];
+			used++;
+		}
 	if (old)
 		mm_free(old);
 }
@@ -75,17 +74,16 @@ void evc_debug_note_setup(const struct event *ev)
 {
 	struct entry *e;
 
-	too_late = true;
+	evc_debug_started();
 	if (!event_debug_mode_on_)
 		return;
 	EVLOCK_LOCK(lock, 0);
-	e = find(ev);
-	if (!e) {
-		if ((used + 1) * 2 > cap)
-			grow();
-		e = place(ev);
-	}
-	e->added = false;
+	if ((used + 1) * 2 > cap)
+		rebuild();
+	e = place(ev);
+	used += !e->ev;
+	n_live += !e->live;
+	*e = (struct entry){.ev = ev, .live = true};
 	EVLOCK_UNLOCK(lock, 0);
 }
 
@@ -93,13 +91,14 @@ void evc_debug_note_teardown(const struct event *ev)
 {
 	struct entry *e;
 
-	too_late = true;
 	if (!event_debug_mode_on_)
 		return;
 	EVLOCK_LOCK(lock, 0);
 	e = find(ev);
-	if (e)
-		e->ev = TOMB;
+	if (e) {
+		e->live = e->added = false;
+		n_live--;
+	}
 	EVLOCK_UNLOCK(lock, 0);
 }
 
@@ -167,7 +166,7 @@ void event_disable_debug_mode(void)
 	if (table)
 		mm_free(table);
 	table = NULL;
-	cap = used = 0;
+	cap = used = n_live = 0;
 	event_debug_mode_on_ = 0;
 	EVLOCK_UNLOCK(lock, 0);
 }

@@ -149,7 +149,7 @@ static int add_source(struct event_base *base, struct event *ev)
 /* Sets the deadline. True iff the loop may have to wake earlier. */
 static bool add_timeout(struct event_base *base, struct event *ev, const struct timeval *tv, int absolute)
 {
-	int64_t at = evc_tv_us(tv);
+	int64_t at = absolute ? evc_tv_us(tv) : evc_interval_us(base, tv);
 
 	if (ev->ev_closure == EV_CLOSURE_EVENT_PERSIST && !absolute)
 		ev->ev_io_timeout = *tv;
@@ -162,7 +162,9 @@ static bool add_timeout(struct event_base *base, struct event *ev, const struct 
 	}
 	event_debug("event_add: event %p, timeout %ld s %ld us", (void *)ev, (long)tv->tv_sec,
 	    (long)(tv->tv_usec & EVC_USEC_MASK));
-	return evc_timeout_set(base, ev, tv, absolute ? at : evc_now_to_add(base) + at);
+	if (!absolute)
+		at += evc_now_to_add(base, at);
+	return evc_timeout_set(base, ev, tv, at > 0 ? at : 0);
 }
 
 int event_add_nolock_(struct event *ev, const struct timeval *tv, int tv_is_absolute)
@@ -178,10 +180,10 @@ int event_add_nolock_(struct event *ev, const struct timeval *tv, int tv_is_abso
 	evc_assert(!(ev->ev_flags & ~EVLIST_ALL));
 	if (ev->ev_flags & EVLIST_FINALIZING)
 		return -1;
-	/* What can fail comes first: on failure nothing has changed. */
-	if (tv && !(ev->ev_flags & EVLIST_TIMEOUT) && evc_timeout_reserve(base) < 0)
-		return -1;
 	wait_signal_callback(base, ev);
+	/* What can fail comes first: on failure nothing has changed. */
+	if (tv && evc_timeout_reserve(base) < 0)
+		return -1;
 	r = add_source(base, ev);
 	if (r < 0)
 		return -1;

@@ -3,7 +3,8 @@
  * The maps. Each fd has one watch at the engine for all its events: the union of what they want.
  *
  * How an fd is watched: events with EV_ET are edge-triggered, all of an fd's or none. An fd with a single event that is not
- * persistent is watched once: when it fires, the request is over by itself, and nothing has to be cancelled before the callback.
+ * persistent is watched once: when it fires, the request is over by itself, and nothing has to be cancelled before the callback
+ * (unless it wants EV_CLOSED: fds that hang up without it fire for nothing).
  * Everything else is watched as long as it has events. A watch stays what it is while it serves: changing it costs more than a
  * report that nobody waits for.
  */
@@ -75,7 +76,7 @@ static enum evu_watch slot_watch(const struct evc_fd *slot)
 
 	if (ev->ev_events & EV_ET)
 		return EVU_EDGE;
-	if (ev->ev_events & EV_PERSIST || LIST_NEXT(ev, ev_io_next))
+	if (ev->ev_events & EV_PERSIST || LIST_NEXT(ev, ev_io_next) || slot->nclose)
 		return EVU_LEVEL;
 	if (slot->poll.want == slot_mask(slot) && slot->poll.watch == EVU_LEVEL)
 		return EVU_LEVEL;
@@ -131,7 +132,6 @@ static bool mixes_edges(const struct evc_fd *slot, const struct event *ev)
 int evc_io_add(struct event_base *base, struct event *ev)
 {
 	struct evc_fd *slot;
-	bool known;
 	int rc;
 
 	if (ev->ev_fd < 0)
@@ -147,11 +147,9 @@ int evc_io_add(struct event_base *base, struct event *ev)
 		event_warnx("event_add: edge-triggered and other events do not mix on fd %d", ev->ev_fd);
 		return -1;
 	}
-	/* The usual case of an event that adds itself again from its callback: its fd has just been polled. */
-	known = base->current_event == &ev->ev_evcallback && evc_in_loop_thread(base);
 	slot_count(slot, ev, 1);
 	LIST_INSERT_HEAD(&slot->events, ev, ev_io_next);
-	rc = slot_update(slot, known);
+	rc = slot_update(slot, false);
 	if (rc < 0) {
 		LIST_REMOVE(ev, ev_io_next);
 		slot_count(slot, ev, -1);
@@ -187,16 +185,20 @@ void evc_io_renew(struct event_base *base, struct event *ev)
 		(void)slot_update(slot, true);
 }
 
-void evc_io_active(struct event_base *base, evutil_socket_t fd, short what)
+bool evc_io_active(struct event_base *base, evutil_socket_t fd, short what)
 {
 	struct evc_fd *slot = slot_find(base, fd);
 	struct event *ev;
+	bool any = false;
 
 	if (!slot)
-		return;
+		return false;
 	LIST_FOREACH (ev, &slot->events, ev_io_next)
-		if (ev->ev_events & what & ~EV_ET)
+		if (ev->ev_events & what & ~EV_ET) {
 			event_active_nolock_(ev, ev->ev_events & what, 1);
+			any = true;
+		}
+	return any;
 }
 
 /* What a mask means, in the words of libevent's epoll method, or of its poll method, which differ. */
@@ -214,11 +216,11 @@ static short meaning(enum evu_method method, unsigned mask)
 	    (mask & POLLRDHUP ? EV_CLOSED : 0) | (method == EVU_POLL2 ? 0 : EV_ET));
 }
 
-void evc_io_ready(void *arg, struct evu_poll *poll, unsigned mask)
+bool evc_io_ready(void *arg, struct evu_poll *poll, unsigned mask)
 {
 	struct event_base *base = arg;
 
-	evc_io_active(base, poll->fd, meaning(evu_engine_method(base->engine), mask));
+	return evc_io_active(base, poll->fd, meaning(evu_engine_method(base->engine), mask));
 }
 
 int evc_sig_add(struct event_base *base, struct event *ev)

@@ -22,15 +22,15 @@ int evc_io_add(struct event_base *base, struct event *ev);
 int evc_io_del(struct event_base *base, struct event *ev);
 /* An event that is inserted was active and will not be run after all: its fd is to be looked at again. */
 void evc_io_renew(struct event_base *base, struct event *ev);
-/* The events of fd that wait for any of `what` become active. */
-void evc_io_active(struct event_base *base, evutil_socket_t fd, short what);
+/* The events of fd that wait for any of `what` become active. True iff there are such. */
+bool evc_io_active(struct event_base *base, evutil_socket_t fd, short what);
 
 int evc_sig_add(struct event_base *base, struct event *ev);
 int evc_sig_del(struct event_base *base, struct event *ev);
 void evc_sig_active(struct event_base *base, int sig, int ncalls);
 
 /* The engine's hook. */
-void evc_io_ready(void *base, struct evu_poll *poll, unsigned mask);
+bool evc_io_ready(void *base, struct evu_poll *poll, unsigned mask);
 
 int evc_map_foreach(struct event_base *base, event_base_foreach_event_cb fn, void *arg);
 void evc_map_assert_ok(struct event_base *base);

@@ -44,17 +44,17 @@ static void run_signal(struct event_base *base, struct event *ev)
  * it is the timeout that fired, else after now; and if that has passed already, after now, so that no burst makes up for it. */
 static void rearm_persistent(struct event_base *base, struct event *ev)
 {
-	int64_t interval = evc_tv_us(&ev->ev_io_timeout);
-	int64_t now, at;
+	int64_t interval, now, at;
 	struct timeval tv;
 
-	if (interval == 0)
+	if (!evutil_timerisset(&ev->ev_io_timeout))
 		return;
+	interval = evc_interval_us(base, &ev->ev_io_timeout);
 	now = evc_now(base);
 	at = (ev->ev_res & EV_TIMEOUT ? evc_tv_us(&ev->ev_timeout) : now) + interval;
 	if (at < now)
 		at = now + interval;
-	tv = evc_us_tv(at);
+	tv = evc_us_tv(at > 0 ? at : 0);
 	if (evc_is_common(base, &ev->ev_io_timeout))
 		tv.tv_usec |= ev->ev_io_timeout.tv_usec & ~(long)EVC_USEC_MASK;
 	event_add_nolock_(ev, &tv, 1);
@@ -171,7 +171,7 @@ static int run_active(struct event_base *base)
 
 	if (base->max_dispatch_time.tv_sec >= 0) {
 		evc_time_update(base);
-		end_us = evc_now(base) + evc_tv_us(&base->max_dispatch_time);
+		end_us = evc_now(base) + evc_interval_us(base, &base->max_dispatch_time);
 	}
 	for (i = 0; i < base->nactivequeues && count == 0; i++) {
 		bool limited = i >= base->limit_callbacks_after_prio;
@@ -189,7 +189,7 @@ static int run_active(struct event_base *base)
 /* How long the engine may sleep, in ns; -1: for ever. */
 static int64_t may_sleep(struct event_base *base, int flags)
 {
-	if (base->event_count_active || flags & EVLOOP_NONBLOCK || base->sig.any)
+	if (base->event_count_active || flags & EVLOOP_NONBLOCK || evc_signal_pending(base))
 		return 0;
 	/* What the callbacks took is not slept over. (Stock counts from before they ran.) */
 	evc_time_forget(base);
@@ -260,7 +260,8 @@ int event_base_loop(struct event_base *base, int flags)
 			result = -1;
 	}
 	evc_time_forget(base);
-	evu_engine_leave(base->engine);
+	/* A loop that was made to turn once will soon turn again. */
+	evu_engine_leave(base->engine, !(flags & (EVLOOP_ONCE | EVLOOP_NONBLOCK)));
 	base->running_loop = 0;
 	EVBASE_UNLOCK(base);
 	return result;
@@ -277,7 +278,9 @@ static void loopexit_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	EVBASE_LOCK(base);
 	base->event_gotterm = 1;
+	EVBASE_UNLOCK(base);
 }
 
 int event_base_loopexit(struct event_base *base, const struct timeval *tv)

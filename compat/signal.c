@@ -1,33 +1,38 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Signals. The handler counts the signal in the base that is preferred and wakes its loop; the loop turns counts into active
- * events, so no signal is lost however many come, and none is taken while callbacks run: those come with the next turn.
+ * Signals. The handler counts the signal and wakes the loop of the base that is preferred; the loop turns counts into active events,
+ * so no signal is lost however many come, and none is taken while callbacks run: those come with the next turn.
  *
  * A process has one base that gets signals: the one that last added a signal event, or last entered its loop with one. Programs
  * see a plain handler (SA_RESTART, all signals blocked meanwhile) and their own back when the last event of a signal is gone.
  *
- * The handler runs in any thread at any time. What it reads is set before the handler is installed, and a base is forgotten here
- * before its memory is given back.
+ * The handler runs in any thread at any time, also while a base is freed. So it touches nothing but the few static objects here.
  */
 #include <errno.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "evmap.h"
 
-static struct event_base *_Atomic preferred; /* NULL: nobody wants signals */
+static _Atomic int caught[EVC_NSIG];
+static _Atomic int any;          /* some counter is not 0 */
+static _Atomic int wake_fd = -1; /* of the preferred base's engine */
+
+static struct event_base *_Atomic preferred; /* NULL: nobody wants signals. Written with the lock. */
 static int n_added;                          /* of the preferred base */
-static void *lock;                           /* guards the two, but from the handler */
+static void *lock;
 
 static void handler(int sig)
 {
-	struct event_base *base = preferred;
+	const uint64_t one = 1;
 	int saved = errno;
+	int fd;
 
-	if (base) {
-		base->sig.caught[sig]++;
-		base->sig.any = 1;
-		evu_engine_wake(base->engine);
-	}
+	caught[sig]++;
+	any = 1;
+	fd = wake_fd;
+	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+		errno = 0; /* EAGAIN: it is readable already */
 	errno = saved;
 }
 
@@ -35,6 +40,7 @@ static void prefer_locked(struct event_base *base)
 {
 	preferred = base;
 	n_added = base->sig.n_added;
+	wake_fd = evu_engine_wake_fd(base->engine);
 }
 
 void evc_signal_prefer(struct event_base *base)
@@ -42,6 +48,23 @@ void evc_signal_prefer(struct event_base *base)
 	EVLOCK_LOCK(lock, 0);
 	prefer_locked(base);
 	EVLOCK_UNLOCK(lock, 0);
+}
+
+static void forget_caught(void)
+{
+	int sig;
+
+	any = 0;
+	for (sig = 0; sig < EVC_NSIG; sig++)
+		caught[sig] = 0;
+}
+
+void evc_signal_forked(struct event_base *base)
+{
+	if (preferred != base)
+		return;
+	forget_caught();
+	wake_fd = evu_engine_wake_fd(base->engine);
 }
 
 static int install(struct event_base *base, int sig)
@@ -106,15 +129,20 @@ int evc_signal_release(struct event_base *base, int sig)
 	return r;
 }
 
+bool evc_signal_pending(const struct event_base *base)
+{
+	return any && preferred == base;
+}
+
 void evc_signal_collect(struct event_base *base)
 {
 	int sig;
 
-	if (!base->sig.any)
+	if (!evc_signal_pending(base))
 		return;
-	base->sig.any = 0;
+	any = 0;
 	for (sig = 1; sig < EVC_NSIG; sig++) {
-		int n = base->sig.caught[sig] ? atomic_exchange(&base->sig.caught[sig], 0) : 0;
+		int n = caught[sig] ? atomic_exchange(&caught[sig], 0) : 0;
 
 		if (n)
 			evc_sig_active(base, sig, n);
@@ -130,8 +158,10 @@ void evc_signal_fini(struct event_base *base)
 			evc_signal_release(base, sig);
 	EVLOCK_LOCK(lock, 0);
 	if (preferred == base) {
+		wake_fd = -1;
 		preferred = NULL;
 		n_added = 0;
+		forget_caught();
 	}
 	EVLOCK_UNLOCK(lock, 0);
 }

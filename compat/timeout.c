@@ -8,8 +8,8 @@
  *
  * The clock is CLOCK_MONOTONIC, read once a turn; between two polls the cached time is used, as libevent does. Outside the loop there
  * is no cached time, and reading the clock costs more than adding a timer: there the coarse clock is read, which is behind by up to
- * one tick, and the tick is added, so no timer is early. (Stock uses the coarse clock everywhere.) EVENT_BASE_FLAG_PRECISE_TIMER
- * asks for the fine clock there too.
+ * one tick, and the tick is added, so no timer is early. (Stock uses the coarse clock everywhere.) Short intervals, and all with
+ * EVENT_BASE_FLAG_PRECISE_TIMER, go by the fine clock there too.
  */
 #include <errno.h>
 #include <time.h>
@@ -19,6 +19,9 @@
 
 /* How often the offset of the wall clock is looked at again. */
 #define CLOCK_SYNC_US (5 * 1000000)
+
+/* Intervals from here on may start up to a tick late. */
+#define COARSE_FROM_US 1000000
 
 static struct event *of_pos(int *pos)
 {
@@ -32,6 +35,20 @@ bool evc_is_common(const struct event_base *base, const struct timeval *tv)
 	if ((usec & EVC_COMMON_MASK) != EVC_COMMON_MAGIC)
 		return false;
 	return (usec & EVC_COMMON_IDX_MASK) >> EVC_COMMON_IDX_SHIFT < base->n_commons;
+}
+
+int64_t evc_interval_us(const struct event_base *base, const struct timeval *tv)
+{
+	const int64_t far_s = EVC_FAR_US / 1000000;
+	int64_t s = tv->tv_sec, us = tv->tv_usec;
+
+	if (evc_is_common(base, tv))
+		us &= EVC_USEC_MASK;
+	s += us / 1000000;
+	us %= 1000000;
+	if (s > far_s)
+		return EVC_FAR_US;
+	return s < -far_s ? -EVC_FAR_US : s * 1000000 + us;
 }
 
 /* The queue of a timeval that is known to be a common timeout. */
@@ -74,11 +91,11 @@ static int64_t tick_us(void)
 	return us;
 }
 
-int64_t evc_now_to_add(struct event_base *base)
+int64_t evc_now_to_add(struct event_base *base, int64_t interval_us)
 {
 	struct timespec ts;
 
-	if (base->now_us || base->flags & EVENT_BASE_FLAG_PRECISE_TIMER)
+	if (base->now_us || interval_us < COARSE_FROM_US || base->flags & EVENT_BASE_FLAG_PRECISE_TIMER)
 		return evc_now(base);
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000 + tick_us();
@@ -310,9 +327,7 @@ const struct timeval *event_base_init_common_timeout(
 	int i;
 
 	EVBASE_LOCK(base);
-	/* tv_usec may exceed a second, unless it is a common timeout itself. */
-	us = (int64_t)duration->tv_sec * 1000000 +
-	    (evc_is_common(base, duration) ? duration->tv_usec & EVC_USEC_MASK : duration->tv_usec);
+	us = evc_interval_us(base, duration);
 	for (i = 0; i < base->n_commons && !result; i++)
 		if (evc_tv_us(&base->commons[i]->duration) == us)
 			result = &base->commons[i]->duration;

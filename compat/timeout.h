@@ -20,20 +20,28 @@
 
 bool evc_is_common(const struct event_base *base, const struct timeval *tv);
 
+/* Intervals and deadlines are kept within this: it can be added to a few times. */
+#define EVC_FAR_US (INT64_MAX / 8)
+
+/* A deadline of ours: normalized, but for the mark of a common timeout. */
 static inline int64_t evc_tv_us(const struct timeval *tv)
 {
 	return (int64_t)tv->tv_sec * 1000000 + (tv->tv_usec & EVC_USEC_MASK);
 }
 
+/* Of a time that is not negative, as all deadlines are. */
 static inline struct timeval evc_us_tv(int64_t us)
 {
 	return (struct timeval){.tv_sec = us / 1000000, .tv_usec = us % 1000000};
 }
 
+/* A program's interval: any timeval, also one with more than a second, or less than none, in tv_usec; or a common timeout. */
+int64_t evc_interval_us(const struct event_base *base, const struct timeval *tv);
+
 /* The cached time where there is one, else the clock's. Never 0. */
 int64_t evc_now(struct event_base *base);
-/* What a new interval starts from. */
-int64_t evc_now_to_add(struct event_base *base);
+/* What a new interval of that length starts from. */
+int64_t evc_now_to_add(struct event_base *base, int64_t interval_us);
 void evc_time_forget(struct event_base *base);
 void evc_time_update(struct event_base *base);
 
@@ -47,9 +55,11 @@ static inline bool evc_timeout_put_off(struct event_base *base, struct event *ev
 {
 	struct timeval at;
 
-	if ((tv->tv_usec | ev->ev_timeout.tv_usec) & ~(long)EVC_USEC_MASK)
+	if ((uint64_t)tv->tv_usec >= 1000000 || (uint64_t)tv->tv_sec > EVC_FAR_US / 1000000 ||
+	    ev->ev_timeout.tv_usec & ~(long)EVC_USEC_MASK)
 		return false;
-	at = base->now_us ? base->now_tv : evc_us_tv(evc_now_to_add(base));
+	at = base->now_us ? base->now_tv
+			  : evc_us_tv(evc_now_to_add(base, tv->tv_sec * 1000000));
 	at.tv_sec += tv->tv_sec;
 	at.tv_usec += tv->tv_usec;
 	if (at.tv_usec >= 1000000) {

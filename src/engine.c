@@ -19,7 +19,10 @@
 #include "poll.h"
 #include "wake.h"
 
-struct evu_mem evu_mem = {malloc, calloc, realloc, free};
+/* An embedder with an allocator defines its own. */
+__attribute__((weak)) const struct evu_mem evu_mem = {malloc, calloc, realloc, free};
+
+#define RETRY_NS 10000000
 
 evu_ring_opener *evu_ring_openers[EVU_NMETHODS] = {
     [EVU_IO_URING] = evu_ring_uring_open,
@@ -90,10 +93,12 @@ static int ring_replace(struct evu_engine *e, bool next)
 static int wake_renew(struct evu_engine *e)
 {
 	int fd = evu_wake_open();
+	int old = e->wake.fd;
 
-	if (e->wake.fd >= 0)
-		close(e->wake.fd);
+	/* In this order: a signal handler may write to it at any time. */
 	e->wake.fd = fd < 0 ? -1 : fd;
+	if (old >= 0)
+		close(old);
 	return fd < 0 ? fd : 0;
 }
 
@@ -104,6 +109,8 @@ void evu_engine_guard(struct evu_engine *e)
 	e->generation = evu_fork_generation();
 	ring_close(e, true);
 	(void)wake_renew(e);
+	if (e->hooks->forked)
+		e->hooks->forked(e->arg);
 }
 
 void evu_engine_abandon(struct evu_engine *e)
@@ -174,15 +181,27 @@ void evu_engine_enter(struct evu_engine *e)
 	e->looping = true;
 }
 
-void evu_engine_leave(struct evu_engine *e)
+void evu_engine_leave(struct evu_engine *e, bool rest)
 {
 	e->looping = false;
+	if (!e->ring || e->ring->ops->any_thread || !ours(e))
+		return;
+	evu_poll_take_handoff(e);
+	if (rest)
+		evu_poll_rest(e);
+	e->unsettled |= e->unflushed;
+	(void)evu_engine_settle(e);
 }
 
 void evu_engine_wake(struct evu_engine *e)
 {
 	if (e->wake.fd >= 0)
 		evu_wake_write(e->wake.fd);
+}
+
+int evu_engine_wake_fd(const struct evu_engine *e)
+{
+	return e->wake.fd;
 }
 
 bool evu_engine_asleep(const struct evu_engine *e)
@@ -252,16 +271,19 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 		return rc;
 	if (e->broken)
 		return -ENOSYS;
-	if (!evu_link_linked(&e->pending))
-		e->asleep = timeout_ns != 0;
-	else
-		timeout_ns = 0; /* what could not be armed is tried again at once */
+	/* What could not be armed, for want of memory, is tried again soon. */
+	if (evu_link_linked(&e->pending) && (timeout_ns < 0 || timeout_ns > RETRY_NS))
+		timeout_ns = RETRY_NS;
+	e->asleep = timeout_ns != 0;
 	if (e->hooks->unlock)
 		e->hooks->unlock(e->arg);
 	rc = ops->wait(e->ring, timeout_ns);
 	if (e->hooks->lock)
 		e->hooks->lock(e->arg);
 	e->asleep = false;
+	/* Who waits for us to settle looks again when we give up the lock: by then it is done, or we sleep anew. */
+	if (e->hooks->settled)
+		e->hooks->settled(e->arg);
 	if (rc < 0)
 		return rc;
 	e->unflushed = e->unsettled = false;
@@ -295,15 +317,6 @@ static int any_ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	}
 }
 
-/* What other threads dropped while we slept takes effect before anything else happens. */
-static void settle_others(struct evu_engine *e)
-{
-	if (!e->handoff)
-		return;
-	if (evu_engine_settle(e) && e->hooks->settled)
-		e->hooks->settled(e->arg);
-}
-
 int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 {
 	bool slept;
@@ -320,7 +333,9 @@ int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 		if (rc < 0)
 			return rc;
 		slept = sleep_ns == timeout_ns;
-		settle_others(e);
+		/* What other threads dropped while we slept takes effect before anything else happens. */
+		if (e->handoff)
+			(void)evu_engine_settle(e);
 		if (e->ring)
 			evu_poll_confirm(e);
 	} while (!slept && !e->told && !e->woken);

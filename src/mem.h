@@ -3,7 +3,7 @@
  * Where the engine's memory comes from.
  *
  * The engine never calls malloc itself: whoever embeds it may have an allocator of its own (and its tests fail every
- * allocation in turn). The hooks are set once, before the first engine is made; unset, they are libc's.
+ * allocation in turn). Then it defines evu_mem; otherwise that is libc's.
  */
 #ifndef EVU_MEM_H
 #define EVU_MEM_H
@@ -17,6 +17,6 @@ struct evu_mem {
 	void (*free)(void *p);
 };
 
-extern struct evu_mem evu_mem;
+extern const struct evu_mem evu_mem;
 
 #endif

@@ -50,6 +50,15 @@ static int pool_grow(struct evu_op_pool *pool)
 		pool->free = &slab[i];
 	}
 	pool->slabs[pool->nslabs++] = slab;
+	pool->n_free += EVU_OP_SLAB;
+	return 0;
+}
+
+int evu_op_reserve(struct evu_op_pool *pool, uint32_t n)
+{
+	while (pool->n_free < n)
+		if (pool_grow(pool) < 0)
+			return -1;
 	return 0;
 }
 
@@ -61,6 +70,7 @@ struct evu_op *evu_op_get(struct evu_op_pool *pool, evu_op_handler *handler, voi
 		return NULL;
 	op = pool->free;
 	pool->free = op->next;
+	pool->n_free--;
 	assert(op->state == EVU_OP_IDLE);
 	op->handler = handler;
 	op->ctx = ctx;
@@ -74,6 +84,7 @@ void evu_op_put(struct evu_op_pool *pool, struct evu_op *op)
 	op->handler = NULL;
 	op->next = pool->free;
 	pool->free = op;
+	pool->n_free++;
 }
 
 void evu_op_armed(struct evu_op_pool *pool, struct evu_op *op, int fd, unsigned kind)
@@ -146,6 +157,17 @@ struct evu_op *evu_op_take_handed(struct evu_op_pool *pool, struct evu_op **list
 		evu_op_put(pool, op); /* it ended by itself meanwhile */
 	}
 	return NULL;
+}
+
+void evu_op_each_armed(
+    struct evu_op_pool *pool, void (*fn)(struct evu_op *op, void *arg), void *arg)
+{
+	uint32_t i, j;
+
+	for (i = 0; i < pool->nslabs; i++)
+		for (j = 0; j < EVU_OP_SLAB; j++)
+			if (pool->slabs[i][j].state == EVU_OP_ARMED)
+				fn(&pool->slabs[i][j], arg);
 }
 
 void evu_op_reset_all(struct evu_op_pool *pool, void (*lost)(void *ctx))

@@ -48,6 +48,7 @@ struct evu_op_pool {
 	uint32_t nslabs;
 	uint32_t cap_slabs;
 	struct evu_op *free;
+	uint32_t n_free;
 	uint32_t in_flight;
 };
 
@@ -57,6 +58,8 @@ void evu_op_pool_init(struct evu_op_pool *pool);
 /* Frees all ops, whatever their state: the ring must be closed. */
 void evu_op_pool_fini(struct evu_op_pool *pool);
 
+/* Makes sure of n free ops. 0, or -1 when there is no memory. */
+int evu_op_reserve(struct evu_op_pool *pool, uint32_t n);
 /* An IDLE op from the pool; NULL when there is no memory. */
 struct evu_op *evu_op_get(struct evu_op_pool *pool, evu_op_handler *handler, void *ctx);
 /* An op that was not armed after all goes back. */
@@ -74,6 +77,9 @@ void evu_op_hand(struct evu_op **list, struct evu_op *op);
 struct evu_op *evu_op_take_handed(struct evu_op_pool *pool, struct evu_op **list);
 /* A completion for `tag`. Unknown and outdated tags are ignored. */
 void evu_op_complete(struct evu_op_pool *pool, uint64_t tag, int res, bool more);
+/* Calls fn for each op that is ARMED; fn may cancel it. */
+void evu_op_each_armed(
+    struct evu_op_pool *pool, void (*fn)(struct evu_op *op, void *arg), void *arg);
 /* The ring is gone and with it every request: ops in flight end without a completion. `lost` is called for each that still
  * has a handler, after the op went back to the pool. */
 void evu_op_reset_all(struct evu_op_pool *pool, void (*lost)(void *ctx));

@@ -35,16 +35,35 @@
 
 #define TOLD (POLLERR | POLLHUP)
 
+/* Closes the holes. */
+static void hot_pack(struct evu_engine *e)
+{
+	int i, n = 0;
+
+	for (i = 0; i < e->nhot; i++) {
+		struct evu_poll *p = e->hot[i];
+
+		if (!p)
+			continue;
+		p->hot = n;
+		e->hot[n++] = p;
+	}
+	e->nhot = n;
+}
+
+/* There is room for every poll that is wanted, without holes. */
 static void hot_add(struct evu_engine *e, struct evu_poll *p)
 {
 	if (p->hot >= 0)
 		return;
+	if (e->nhot == e->cap_hot)
+		hot_pack(e);
 	assert(e->nhot < e->cap_hot);
 	p->hot = e->nhot;
 	e->hot[e->nhot++] = p;
 }
 
-/* Leaves a hole: the next confirm() closes it. */
+/* Leaves a hole. */
 static void hot_remove(struct evu_engine *e, struct evu_poll *p)
 {
 	if (p->hot < 0)
@@ -59,8 +78,6 @@ static int hot_reserve(struct evu_engine *e, int want)
 	int cap = e->cap_hot ? e->cap_hot : 16;
 	void *p;
 
-	/* Holes count until the next confirm() closes them. */
-	want += e->nhot;
 	if (want <= e->cap_hot)
 		return 0;
 	while (cap < want)
@@ -83,10 +100,13 @@ static void pend(struct evu_engine *e, struct evu_poll *p)
 		evu_link_append(&e->pending, &p->pending);
 }
 
-static void tell(struct evu_engine *e, struct evu_poll *p, unsigned mask)
+/* True iff somebody had waited for it. */
+static bool tell(struct evu_engine *e, struct evu_poll *p, unsigned mask)
 {
-	e->told++;
-	e->hooks->ready(e->arg, p, mask);
+	bool heard = e->hooks->ready(e->arg, p, mask);
+
+	e->told += heard;
+	return heard;
 }
 
 static void woken(struct evu_engine *e)
@@ -98,6 +118,13 @@ static void woken(struct evu_engine *e)
 		pend(e, &e->wake);
 }
 
+/* The poll has no request any more. */
+static void release(struct evu_engine *e, struct evu_poll *p)
+{
+	p->op = NULL;
+	e->narmed--;
+}
+
 static void on_completion(struct evu_op *op, void *ctx, int res, bool more)
 {
 	struct evu_poll *p = ctx;
@@ -105,22 +132,24 @@ static void on_completion(struct evu_op *op, void *ctx, int res, bool more)
 
 	assert(p->op == op);
 	if (!more)
-		p->op = NULL;
+		release(e, p);
 	if (p == &e->wake) {
 		woken(e);
 		return;
 	}
 	if (e->ring->ops->truth) {
 		p->again = !more;
-		tell(e, p, (unsigned)res);
+		(void)tell(e, p, (unsigned)res);
 		return;
 	}
 	/* More wait queues than io_uring can follow: another method can. */
 	if (res == -EINVAL)
 		e->broken = true;
 	/* Since the kernel last looked the fd up by its number nobody had a chance to close it. */
-	if (p->hot < 0 && p->seen == e->epoch && !e->hooks->lock && res > 0)
-		p->hint = (uint16_t)((unsigned)res & (p->want | TOLD));
+	if (res > 0 && (p->hot < 0 || p->hint) && p->seen == e->epoch && (!e->hooks->lock || e->blind))
+		p->hint |= (uint16_t)((unsigned)res & (p->want | TOLD));
+	else
+		p->hint = 0;
 	hot_add(e, p);
 }
 
@@ -138,29 +167,41 @@ static int arm(struct evu_engine *e, struct evu_poll *p)
 	assert(!p->op);
 	if (!op)
 		return -ENOMEM;
-	rc = e->ring->ops->arm(e->ring, op, p->fd, p->want, kinds[p->watch], p->again);
+	rc = e->ring->ops->arm(
+	    e->ring, op, p->fd, p->want, kinds[p->denied ? EVU_LEVEL : p->watch], p->again);
 	if (rc < 0) {
 		evu_op_put(&e->pool, op);
 		return rc;
 	}
 	p->op = op;
+	e->narmed++;
 	p->again = false;
 	p->seen = e->epoch;
 	return 0;
 }
 
-/* epoll refused the fd. Character devices without a poll method are taken all the same: poll(2) calls them ready. */
-static int arm_bare(struct evu_engine *e, struct evu_poll *p)
+/* A character device without a poll method (/dev/null): poll(2) calls it ready, always, so it lives on the hot list. Being always
+ * ready has no edge, and no end of file. */
+static int watch_bare(struct evu_engine *e, struct evu_poll *p)
 {
-	struct stat st;
-
-	if (evu_fd_admit(p->fd) < 0)
+	if (p->watch == EVU_EDGE || !(p->want & (POLLIN | POLLOUT)))
 		return -EPERM;
-	if (fstat(p->fd, &st) < 0 || !S_ISCHR(st.st_mode))
-		return -ENOSYS;
 	p->bare = true;
 	hot_add(e, p);
 	return 0;
+}
+
+/* epoll said EPERM: to the fd, or to us. */
+static int arm_refused(struct evu_engine *e, struct evu_poll *p)
+{
+	struct stat st;
+	int rc = evu_fd_admit(p->fd);
+
+	if (rc == EVU_FD_BARE)
+		return watch_bare(e, p);
+	if (rc < 0 || fstat(p->fd, &st) < 0)
+		return -EPERM;
+	return -ENOSYS;
 }
 
 /* Arms one poll. 0 also when it has to wait for the next turn: the poll is pending then. Other errors are about the fd. */
@@ -169,7 +210,7 @@ static int arm_or_pend(struct evu_engine *e, struct evu_poll *p)
 	int rc = arm(e, p);
 
 	if (rc == -EPERM && e->ring->ops->any_thread)
-		rc = arm_bare(e, p);
+		rc = arm_refused(e, p);
 	if (rc == 0)
 		return 0;
 	if (rc == -ENOSYS || !e->ring->ops->any_thread) {
@@ -202,14 +243,14 @@ void evu_poll_flush(struct evu_engine *e)
 	}
 }
 
-/* Ends the request of a poll, if there is one. */
+/* Ends the request of a poll, if there is one. On io_uring the cancel is only queued. */
 static void disarm(struct evu_engine *e, struct evu_poll *p)
 {
 	struct evu_op *op = p->op;
 
-	p->op = NULL;
 	if (!op)
 		return;
+	release(e, p);
 	evu_op_orphan(op);
 	if (!e->ring->ops->any_thread && !evu_engine_owned(e, evu_thread_id())) {
 		if (e->looping)
@@ -238,10 +279,27 @@ static void lost(void *ctx)
 {
 	struct evu_poll *p = ctx;
 
-	p->op = NULL;
+	release(p->engine, p);
 	p->again = false;
 	if (p->hot < 0)
 		pend(p->engine, p);
+}
+
+static void rest(struct evu_op *op, void *arg)
+{
+	struct evu_engine *e = arg;
+	struct evu_poll *p = op->ctx;
+
+	if (!op->handler || p == &e->wake || p->watch == EVU_EDGE)
+		return;
+	disarm(e, p);
+	if (p->hot < 0)
+		pend(e, p);
+}
+
+void evu_poll_rest(struct evu_engine *e)
+{
+	evu_op_each_armed(&e->pool, rest, e);
 }
 
 void evu_poll_ring_lost(struct evu_engine *e)
@@ -252,10 +310,16 @@ void evu_poll_ring_lost(struct evu_engine *e)
 	evu_op_reset_all(&e->pool, lost);
 }
 
-/* What is to be told of a hot fd, given what poll(2), or its own completion, says. True iff it stays hot. */
+/*
+ * What is to be told of a hot fd, given what poll(2), or its own completion, says. True iff it stays hot.
+ *
+ * What nobody has waited for (a hang-up, for an event that wants EV_CLOSED only) counts as nothing. A one-shot request that ended for
+ * nothing would end again at once when armed anew: io_uring's polls always look for RDHUP too. So it is armed as a multishot then,
+ * which says a thing once.
+ */
 static bool confirm_one(struct evu_engine *e, struct evu_poll *p, unsigned mask)
 {
-	bool stays;
+	bool heard;
 
 	if (mask & POLLNVAL) {
 		/* Closed without being dropped. epoll forgets such an fd by itself. */
@@ -263,37 +327,39 @@ static bool confirm_one(struct evu_engine *e, struct evu_poll *p, unsigned mask)
 		return false;
 	}
 	mask &= p->want | TOLD;
-	if (!mask && p->bare)
-		e->broken = true; /* it can be waited for after all: so epoll is forbidden */
-	stays = mask && p->watch == EVU_LEVEL;
-	/* Nobody asks poll(2) for it any more: its request must be there to bring it back. */
-	if (!stays && !p->op && !(mask && p->watch == EVU_ONCE))
-		pend(e, p);
-	if (mask)
-		tell(e, p, mask);
-	else
+	heard = mask && tell(e, p, mask);
+	if (heard && p->watch == EVU_LEVEL)
+		return true;
+	if (heard && p->watch == EVU_ONCE) {
+		disarm(e, p);
+		return false;
+	}
+	if (!heard)
 		p->seen = e->epoch;
-	return stays;
+	if (!heard && p->bare)
+		return true;
+	/* Nobody asks poll(2) for it any more: its request must be there to bring it back. */
+	if (!p->op) {
+		p->denied = p->watch == EVU_ONCE;
+		pend(e, p);
+	}
+	return false;
 }
 
-/* Closes the holes and writes down what to ask. Returns how many questions there are. */
+/* Writes down what to ask. Returns how many questions there are. */
 static unsigned hot_ask(struct evu_engine *e)
 {
-	unsigned n_ask = 0;
-	int i, n = 0;
+	unsigned n = 0;
+	int i;
 
+	hot_pack(e);
 	for (i = 0; i < e->nhot; i++) {
-		struct evu_poll *p = e->hot[i];
+		const struct evu_poll *p = e->hot[i];
 
-		if (!p)
-			continue;
 		if (!p->hint)
-			e->checks[n_ask++] = (struct pollfd){.fd = p->fd, .events = (short)p->want};
-		p->hot = n;
-		e->hot[n++] = p;
+			e->checks[n++] = (struct pollfd){.fd = p->fd, .events = (short)p->want};
 	}
-	e->nhot = n;
-	return n_ask;
+	return n;
 }
 
 void evu_poll_confirm(struct evu_engine *e)
@@ -304,17 +370,21 @@ void evu_poll_confirm(struct evu_engine *e)
 	if (e->nhot == 0)
 		return;
 	n_ask = hot_ask(e);
-	if (n_ask)
+	if (n_ask) {
 		rc = e->ring->ops->check(e->ring, e->checks, n_ask);
+		e->blind = rc < 0;
+	}
 	for (i = 0; i < e->nhot; i++) {
 		struct evu_poll *p = e->hot[i];
 		unsigned mask = p->hint;
 
-		/* When nobody can be asked: rather a needless call of the program than a lost one. */
-		if (!mask)
-			mask = rc < 0 ? p->want : (unsigned)e->checks[asked++].revents;
+		if (!mask && rc == 0)
+			mask = (unsigned)e->checks[asked++].revents;
 		p->hint = 0;
 		p->hot = -1;
+		/* Nobody can be asked: arming it anew will show. */
+		if (!mask && rc < 0)
+			disarm(e, p);
 		if (confirm_one(e, p, mask)) {
 			p->hot = n_stay;
 			e->hot[n_stay++] = p;
@@ -347,11 +417,12 @@ static int want_now(struct evu_engine *e, struct evu_poll *p)
 	if (!op)
 		return arm_or_pend(e, p);
 	/* epoll changes a registration in one call, but for one whose file was closed: `again` covers both. */
-	p->op = NULL;
+	release(e, p);
 	p->again = true;
 	rc = arm_or_pend(e, p);
 	if (rc < 0) {
 		p->op = op;
+		e->narmed++;
 		p->again = false;
 		return rc;
 	}
@@ -366,6 +437,8 @@ static int want_later(struct evu_engine *e, struct evu_poll *p, bool known)
 
 	if (rc < 0)
 		return rc;
+	if (rc == EVU_FD_BARE)
+		return watch_bare(e, p);
 	disarm(e, p);
 	if (p->hot < 0)
 		pend(e, p);
@@ -383,8 +456,12 @@ int evu_poll_want(struct evu_poll *p, unsigned mask, enum evu_watch watch, bool 
 	evu_engine_guard(e);
 	if (watched_as(p, mask, watch))
 		return 0;
-	if (hot_reserve(e, e->npolls + 1) < 0)
+	/* Memory is for this call to ask for: arming and telling come later, and have nobody to tell that there is none. (Two more
+	 * ops than polls without: one for the wake-up, one for what a change cancels.) */
+	if (hot_reserve(e, e->npolls + (old_want == 0)) < 0 ||
+	    evu_op_reserve(&e->pool, (uint32_t)(e->npolls + (old_want == 0) + 2 - e->narmed)) < 0)
 		return -ENOMEM;
+	p->denied = false;
 	p->want = (uint16_t)mask;
 	p->watch = watch;
 	if (e->ring && e->ring->ops->any_thread && !evu_link_linked(&p->pending) && !p->bare)

@@ -34,7 +34,9 @@ struct evu_engine {
 	struct pollfd *checks;
 	int nhot;
 	int cap_hot;
-	int npolls; /* polls with want != 0 */
+	int npolls; /* polls with want != 0, but for the wake-up */
+	int narmed; /* polls with an op */
+	bool blind; /* poll(2) cannot be asked (RLIMIT_NOFILE is 0): completions of what was just armed have to do */
 
 	struct evu_poll wake; /* the eventfd */
 	uint32_t epoch;       /* changes whenever the program may have run */
@@ -52,6 +54,8 @@ void evu_poll_flush(struct evu_engine *e);
 void evu_poll_confirm(struct evu_engine *e);
 /* Queues the cancels that other threads asked for. */
 void evu_poll_take_handoff(struct evu_engine *e);
+/* No turn may come for a while: requests end, but for edges, which could not be armed again without telling them twice. */
+void evu_poll_rest(struct evu_engine *e);
 /* The ring is closed: every request is over, all that is wanted is to be armed anew. */
 void evu_poll_ring_lost(struct evu_engine *e);
 /* In a forked child: lets go of what is the parent's. */

@@ -28,9 +28,7 @@
 #include "mem.h"
 #include "ring.h"
 
-/* epoll_wait reports so many at first; the array grows while it is found full. */
-#define EVENTS_MIN 64
-#define EVENTS_MAX 4096
+#define EVENTS_MIN 64u
 
 /* The two interfaces use the same numbers; masks go through unchanged. */
 _Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLRDHUP == POLLRDHUP && EPOLLERR == POLLERR &&
@@ -41,7 +39,7 @@ struct ring_epoll {
 	struct evu_ring ring;
 	int epfd;
 	struct epoll_event *events;
-	int cap;
+	uint32_t cap;
 	int n;        /* completions not reaped yet */
 	bool no_ns;   /* epoll_pwait2 is not to be had */
 	bool suspect; /* an EPOLL_CTL_DEL failed: registrations nobody can name may exist */
@@ -134,11 +132,29 @@ static int epoll_cancel(struct evu_ring *ring, struct evu_op *op)
 	return 0;
 }
 
+/* Room for everything to fire at once: what is ready is told in one turn. Without memory it is told in several. */
+static void epoll_grow(struct ring_epoll *r)
+{
+	uint32_t cap = r->cap;
+	struct epoll_event *events;
+
+	while (cap < r->ring.pool->in_flight)
+		cap *= 2;
+	if (cap == r->cap)
+		return;
+	events = evu_mem.realloc(r->events, (size_t)cap * sizeof(*events));
+	if (!events)
+		return;
+	r->events = events;
+	r->cap = cap;
+}
+
 static int epoll_prepare(struct evu_ring *ring)
 {
 	struct ring_epoll *r = epoll_of(ring);
 
 	assert(r->n == 0);
+	epoll_grow(r);
 	return r->stale ? -ESTALE : 0;
 }
 
@@ -146,13 +162,13 @@ static int epoll_sleep(struct ring_epoll *r, int64_t timeout_ns)
 {
 	if (timeout_ns > 0 && !r->no_ns) {
 		struct timespec ts = {timeout_ns / 1000000000, timeout_ns % 1000000000};
-		int n = epoll_pwait2(r->epfd, r->events, r->cap, &ts, NULL);
+		int n = epoll_pwait2(r->epfd, r->events, (int)r->cap, &ts, NULL);
 
 		if (n >= 0 || (errno != ENOSYS && errno != EPERM))
 			return n;
 		r->no_ns = true;
 	}
-	return epoll_wait(r->epfd, r->events, r->cap, to_ms(timeout_ns));
+	return epoll_wait(r->epfd, r->events, (int)r->cap, to_ms(timeout_ns));
 }
 
 static int epoll_wait_(struct evu_ring *ring, int64_t timeout_ns)
@@ -164,21 +180,6 @@ static int epoll_wait_(struct evu_ring *ring, int64_t timeout_ns)
 		return errno == EINTR ? 0 : -errno;
 	r->n = n;
 	return 0;
-}
-
-/* The array was full: there may be more than it holds. */
-static void epoll_grow(struct ring_epoll *r)
-{
-	int cap = r->cap * 2;
-	struct epoll_event *events;
-
-	if (cap > EVENTS_MAX)
-		return;
-	events = evu_mem.realloc(r->events, (size_t)cap * sizeof(*events));
-	if (!events)
-		return;
-	r->events = events;
-	r->cap = cap;
 }
 
 static unsigned epoll_reap(struct evu_ring *ring)
@@ -196,8 +197,6 @@ static unsigned epoll_reap(struct evu_ring *ring)
 		if (op)
 			evu_op_complete(ring->pool, tag, (int)r->events[i].events, op->kind != EVU_POLL_ONCE);
 	}
-	if (n == r->cap)
-		epoll_grow(r);
 	return (unsigned)n;
 }
 

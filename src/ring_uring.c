@@ -23,6 +23,7 @@
 #define _GNU_SOURCE
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,9 +38,6 @@
  * complete in one turn. 2,048 cover a large batch; the rest overflows into the kernel's list and is not lost. */
 #define SQ_ENTRIES 256u
 #define CQ_ENTRIES 2048u
-
-/* Most enters that one wait() spends on collecting what is pending. */
-#define MAX_PUMPS 64
 
 struct ring_uring {
 	struct evu_ring ring;
@@ -88,6 +86,17 @@ static int enter(struct ring_uring *r, unsigned want, int64_t timeout_ns)
 	return rc < 0 ? rc : 0;
 }
 
+/* libevent's methods sleep in calls that are cancellation points; io_uring_enter is none, so it is made one. No lock is held. */
+static int enter_sleeping(struct ring_uring *r, int64_t timeout_ns)
+{
+	int type, rc;
+
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+	rc = enter(r, 1, timeout_ns);
+	pthread_setcanceltype(type, NULL);
+	return rc;
+}
+
 /* True iff an enter would make completions that are not in the queue yet. */
 static bool work_pending(struct ring_uring *r)
 {
@@ -96,29 +105,39 @@ static bool work_pending(struct ring_uring *r)
 	return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
-static int uring_wait(struct evu_ring *ring, int64_t timeout_ns)
+/* Goes on until all task work is done, or the completion queue is so full that it has to be reaped first. The bound is what everything
+ * armed could need; fds that fire again and again do not hold up the rest. */
+static int pump(struct ring_uring *r)
 {
-	struct ring_uring *r = of(ring);
-	unsigned ready = io_uring_cq_ready(&r->uring);
-	int pumps, rc = 0;
+	unsigned i, most = r->ring.pool->in_flight / 16 + 2;
+	int rc = 0;
 
-	if (timeout_ns != 0 && ready == 0)
-		rc = enter(r, 1, timeout_ns);
-	else if (publish(r) || !r->task_flag || work_pending(r))
-		rc = enter(r, 0, 0);
-	for (pumps = 0; rc == 0 && pumps < MAX_PUMPS && work_pending(r); pumps++) {
+	for (i = 0; rc == 0 && i < most && work_pending(r); i++) {
 		if (io_uring_cq_ready(&r->uring) > CQ_ENTRIES / 2)
-			break; /* reap first; the rest comes with the next turn */
+			break;
 		rc = enter(r, 0, 0);
 	}
 	return rc;
 }
 
+static int uring_wait(struct evu_ring *ring, int64_t timeout_ns)
+{
+	struct ring_uring *r = of(ring);
+	int rc = 0;
+
+	if (timeout_ns != 0 && io_uring_cq_ready(&r->uring) == 0)
+		rc = enter_sleeping(r, timeout_ns);
+	else if (publish(r) || !r->task_flag || work_pending(r))
+		rc = enter(r, 0, 0);
+	return rc < 0 ? rc : pump(r);
+}
+
 static int uring_flush(struct evu_ring *ring)
 {
 	struct ring_uring *r = of(ring);
+	int rc = publish(r) ? enter(r, 0, 0) : 0;
 
-	return publish(r) ? enter(r, 0, 0) : 0;
+	return rc < 0 ? rc : pump(r);
 }
 
 /* A free SQE, making room if need be. */
@@ -168,7 +187,8 @@ static int uring_cancel(struct evu_ring *ring, struct evu_op *op)
 	sqe = get_sqe(r, &err);
 	if (!sqe)
 		return err;
-	io_uring_prep_poll_remove(sqe, evu_op_tag(op));
+	/* Not POLL_REMOVE: that leaves a poll alone (EALREADY) whose wake-up has not been turned into a completion yet. */
+	io_uring_prep_cancel64(sqe, evu_op_tag(op), 0);
 	io_uring_sqe_set_data64(sqe, 0);
 	if (r->skip)
 		sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
@@ -199,9 +219,8 @@ static void look_ahead(struct ring_uring *r, unsigned head, unsigned left)
 	}
 }
 
-static unsigned uring_reap(struct evu_ring *ring)
+static unsigned drain(struct ring_uring *r)
 {
-	struct ring_uring *r = of(ring);
 	const struct io_uring_cq *cq = &r->uring.cq;
 	unsigned left, n = 0;
 
@@ -217,9 +236,21 @@ static unsigned uring_reap(struct evu_ring *ring)
 			look_ahead(r, head, left);
 			io_uring_cq_advance(&r->uring, 1);
 			if (tag)
-				evu_op_complete(ring->pool, tag, res, more);
+				evu_op_complete(r->ring.pool, tag, res, more);
 		}
 	}
+	return n;
+}
+
+static unsigned uring_reap(struct evu_ring *ring)
+{
+	struct ring_uring *r = of(ring);
+	unsigned most = ring->pool->in_flight / CQ_ENTRIES * 4 + 2;
+	unsigned n = drain(r);
+
+	/* What did not fit in the queue. */
+	while (work_pending(r) && most-- > 0 && pump(r) == 0)
+		n += drain(r);
 	return n;
 }
 
@@ -240,28 +271,22 @@ static int uring_enable(struct evu_ring *ring)
 }
 
 /* Closing a ring cancels what is armed, but later, in a kernel worker. So that files closed after this call are closed in
- * truth, the owner cancels first. */
-static void cancel_all(struct ring_uring *r)
+ * truth, the owner cancels first. One by one: to cancel all at once the kernel starts its search anew for each. */
+static void cancel_one(struct evu_op *op, void *arg)
 {
-	struct io_uring_sqe *sqe;
-	int err;
+	struct evu_ring *ring = arg;
 
-	if (r->ring.pool->in_flight == 0)
-		return;
-	sqe = get_sqe(r, &err);
-	if (!sqe)
-		return;
-	io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-	io_uring_sqe_set_data64(sqe, 0);
-	(void)uring_wait(&r->ring, 0);
+	(void)uring_cancel(ring, op);
 }
 
 static void uring_close(struct evu_ring *ring, bool alien)
 {
 	struct ring_uring *r = of(ring);
 
-	if (!alien)
-		cancel_all(r);
+	if (!alien) {
+		evu_op_each_armed(ring->pool, cancel_one, ring);
+		(void)uring_flush(ring);
+	}
 	io_uring_queue_exit(&r->uring);
 	evu_mem.free(r);
 }

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -49,9 +50,9 @@ uint64_t evu_thread_id(void)
 	return id;
 }
 
-static _Atomic uint64_t no_page;             /* used when there is no memory even for one page */
-static _Atomic uint64_t *fork_page = &no_page;
-static _Atomic uint64_t generations = 1;
+static _Atomic uint64_t no_page; /* used when there is no memory even for one page */
+static _Atomic uint64_t *_Atomic fork_page = &no_page;
+static _Atomic uint64_t generations;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void wipe(void)
@@ -72,12 +73,15 @@ static void make_page(void)
 
 uint64_t evu_fork_generation(void)
 {
-	uint64_t g = *fork_page;
+	uint64_t seen = *fork_page;
+	uint64_t fresh;
 
-	if (g)
-		return g;
+	if (seen)
+		return seen;
 	pthread_once(&once, make_page);
-	if (*fork_page == 0)
-		*fork_page = ++generations;
-	return *fork_page;
+	/* Threads that meet here agree on the one that was first. */
+	fresh = ++generations;
+	if (atomic_compare_exchange_strong(fork_page, &seen, fresh))
+		return fresh;
+	return seen;
 }

@@ -90,10 +90,10 @@ check_compat()
 	local file=$1 name
 	for name in $(included "$file"); do
 		quoted "$file" "$name" || continue
-		[ ! -f "compat/$name" ] || continue
 		case $name in
+		*src/*) complain "$file includes $name" ;;
 		engine.h) ;;
-		*) [ ! -f "src/${name#../src/}" ] || complain "$file includes src's $name; only engine.h is for it" ;;
+		*) [ -f "compat/$name" ] || [ ! -f "src/$name" ] || complain "$file includes src's $name; only engine.h is for it" ;;
 		esac
 	done
 }

@@ -1,122 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * check_ring.c - the real rings, each of io_uring, epoll and poll(2), under the engine.
+ * check_ring.c - the real rings, each of io_uring, epoll and poll(2), under the engine: what is
+ * told, time, wakes, crowds, processes, threads, memory.
  *
- * Most tests run once for each method, _i. A method that this machine does not have is left out.
- * Traffic is on socket pairs and eventfds. "Without" a feature the engine must work the same:
- * features are asked once per process, so these tests run this same program again, with
- * EVENT_URING_DISABLE set.
+ * Most tests run once for each method, _i. Traffic is on socket pairs and eventfds.
  */
-#include <check.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "features.h"
-#include "in_child.h"
-#include "ring_fake.h"
-
-#define MS 1000000LL
-
-static struct evu_engine *e;
-static const char *without; /* the feature that this run has to do without */
-
-static bool available(int method)
-{
-	return method != EVU_IO_URING || evu_features()->ring;
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
-}
-
-static void turn(int64_t timeout_ns)
-{
-	fake_log_clear();
-	ck_assert_int_eq(evu_engine_turn(e, timeout_ns), 0);
-}
-
-/* Turns until the fd is told, at most 5 seconds. */
-static void turn_until_told(int fd)
-{
-	int i;
-
-	for (i = 0; i < 50; i++) {
-		turn(100 * MS);
-		if (fake_told(fd))
-			return;
-	}
-	ck_abort_msg("fd %d is not told", fd);
-}
-
-/* For some turns the fd is not told, and the engine comes to rest: it sleeps through its time. */
-static void comes_to_rest(int fd)
-{
-	int i, untold = 0;
-	int64_t start = 0;
-
-	for (i = 0; i < 4; i++) {
-		start = now_ns();
-		turn(20 * MS);
-		untold += !fake_told(fd);
-	}
-	ck_assert_int_ge(now_ns() - start, 20 * MS);
-	ck_assert_int_eq(untold, 4);
-}
-
-static void want(struct evu_poll *p, int fd, unsigned mask, enum evu_watch how)
-{
-	evu_poll_init(p, e, fd);
-	ck_assert_int_eq(evu_poll_want(p, mask, how, false), 0);
-}
-
-static void pair(int sv[2])
-{
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sv), 0);
-}
-
-static void put(int fd)
-{
-	ck_assert_int_eq(write(fd, "x", 1), 1);
-}
-
-static void take(int fd)
-{
-	char c;
-
-	ck_assert_int_eq(read(fd, &c, 1), 1);
-}
-
-static void at_end(int fd)
-{
-	char c;
-
-	ck_assert_msg(read(fd, &c, 1) == 0, "the peer is still open");
-}
-
-static bool start(int method)
-{
-	if (!available(method))
-		return false;
-	fake_mem_install(-1);
-	e = fake_engine(1u << method);
-	ck_assert_int_eq(evu_engine_method(e), method);
-	return true;
-}
+#include "ring_real.h"
 
 /* ---- what is told */
 
@@ -347,260 +236,6 @@ START_TEST(test_a_wake_from_another_thread_ends_the_sleep)
 }
 END_TEST
 
-/* ---- close means close */
-
-START_TEST(test_after_drop_and_settle_a_close_is_seen_by_the_peer_at_once)
-{
-	enum evu_watch how = (enum evu_watch)(_i / 3);
-	struct evu_poll p;
-	int sv[2], i;
-
-	if (!start(_i % 3))
-		return;
-	for (i = 0; i < 50; i++) {
-		pair(sv);
-		want(&p, sv[0], POLLIN, how);
-		turn(0);
-		evu_poll_drop(&p);
-		ck_assert(evu_engine_settle(e));
-		close(sv[0]);
-		at_end(sv[1]);
-		close(sv[1]);
-	}
-	fake_engine_done(e);
-}
-END_TEST
-
-/* One enter of a new kernel runs about 20 pieces of task work: settling goes on until all are done.
- */
-START_TEST(test_many_that_are_settled_together_are_all_closed)
-{
-	enum { N = 200 };
-	static struct evu_poll p[N];
-	int sv[N][2], i, open = 0;
-	char c;
-
-	if (!start(_i))
-		return;
-	for (i = 0; i < N; i++) {
-		pair(sv[i]);
-		want(&p[i], sv[i][0], POLLIN, EVU_LEVEL);
-	}
-	turn(0);
-	for (i = 0; i < N; i++)
-		evu_poll_drop(&p[i]);
-	ck_assert(evu_engine_settle(e));
-	for (i = 0; i < N; i++) {
-		close(sv[i][0]);
-		open += read(sv[i][1], &c, 1) != 0;
-		close(sv[i][1]);
-	}
-	ck_assert_msg(open == 0, "%d of %d peers are still open", open, N);
-	fake_engine_done(e);
-}
-END_TEST
-
-START_TEST(test_an_fd_closed_first_and_dropped_later_is_closed_by_settle)
-{
-	struct evu_poll p;
-	int sv[2], i;
-
-	if (!start(_i))
-		return;
-	for (i = 0; i < 50; i++) {
-		pair(sv);
-		want(&p, sv[0], POLLIN, EVU_LEVEL);
-		turn(0);
-		close(sv[0]);
-		evu_poll_drop(&p);
-		ck_assert(evu_engine_settle(e));
-		at_end(sv[1]);
-		close(sv[1]);
-	}
-	fake_engine_done(e);
-}
-END_TEST
-
-START_TEST(test_freeing_the_engine_closes_what_is_closed)
-{
-	struct evu_poll p;
-	int sv[2];
-
-	if (!start(_i))
-		return;
-	pair(sv);
-	want(&p, sv[0], POLLIN, EVU_LEVEL);
-	turn(0);
-	close(sv[0]);
-	fake_engine_done(e);
-	at_end(sv[1]);
-}
-END_TEST
-
-static void drop_in_another_thread(void *arg)
-{
-	fake_hold();
-	evu_poll_drop(arg);
-	(void)evu_engine_settle(e);
-	fake_let_go();
-}
-
-START_TEST(test_what_another_thread_drops_is_closed_by_the_owners_next_turn)
-{
-	struct evu_poll p;
-	int sv[2];
-
-	if (!start(_i))
-		return;
-	pair(sv);
-	want(&p, sv[0], POLLIN, EVU_LEVEL);
-	turn(0);
-	fake_in_thread(drop_in_another_thread, &p);
-	close(sv[0]);
-	turn(0);
-	at_end(sv[1]);
-	fake_engine_done(e);
-}
-END_TEST
-
-static bool eof_within(int fd, int timeout_ms)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	char c;
-
-	return poll(&p, 1, timeout_ms) == 1 && read(fd, &c, 1) == 0;
-}
-
-START_TEST(test_what_another_thread_drops_when_nobody_loops_is_closed)
-{
-	struct evu_poll p;
-	int sv[2];
-
-	if (!start(_i))
-		return;
-	pair(sv);
-	want(&p, sv[0], POLLIN, EVU_LEVEL);
-	turn(0);
-	evu_engine_leave(e);
-	fake_in_thread(drop_in_another_thread, &p);
-	close(sv[0]);
-	ck_assert(eof_within(
-	    sv[1], 5000)); /* a kernel worker does it, where the ring was another thread's */
-	fake_engine_done(e);
-}
-END_TEST
-
-/* ---- numbers that are used again */
-
-START_TEST(test_a_number_used_again_hears_of_its_new_file_only)
-{
-	struct evu_poll p;
-	int old[2], new[2], kept, i;
-
-	if (!start(_i))
-		return;
-	for (i = 0; i < 6; i++) {
-		bool drop_first = i & 1;
-		enum evu_watch how = i < 2 ? EVU_LEVEL : i < 4 ? EVU_ONCE : EVU_EDGE;
-
-		pair(old);
-		want(&p, old[0], POLLIN, how);
-		turn(0);
-		kept = fcntl(old[0], F_DUPFD_CLOEXEC, 100); /* so that the old file lives on */
-		if (drop_first)
-			evu_poll_drop(&p);
-		pair(new);
-		ck_assert_int_eq(dup3(new[0], old[0], O_CLOEXEC), old[0]);
-		if (!drop_first)
-			evu_poll_drop(&p);
-		(void)evu_engine_settle(e);
-		want(&p, old[0], POLLIN, how);
-		turn(0);
-		put(old[1]);
-		comes_to_rest(old[0]);
-		put(new[1]);
-		turn_until_told(old[0]);
-		evu_poll_drop(&p);
-		(void)evu_engine_settle(e);
-		close(old[0]);
-		close(old[1]);
-		close(new[0]);
-		close(new[1]);
-		close(kept);
-	}
-	ck_assert_int_eq(evu_engine_method(e), _i);
-	fake_engine_done(e);
-}
-END_TEST
-
-START_TEST(test_once_that_fired_is_armed_again_on_a_new_file_of_the_same_number)
-{
-	struct evu_poll p;
-	int old[2], new[2];
-
-	if (!start(_i))
-		return;
-	pair(old);
-	pair(new);
-	want(&p, old[0], POLLIN, EVU_ONCE);
-	put(old[1]);
-	turn_until_told(old[0]);
-	ck_assert_int_eq(dup3(new[0], old[0], O_CLOEXEC), old[0]);
-	ck_assert_int_eq(evu_poll_want(&p, POLLIN, EVU_ONCE, false), 0);
-	comes_to_rest(old[0]);
-	put(new[1]);
-	turn_until_told(old[0]);
-	fake_engine_done(e);
-}
-END_TEST
-
-/* The file lives on in a duplicate; on epoll its registration does too, and nobody can name it any
- * more. */
-START_TEST(test_a_registration_that_cannot_be_deleted_does_not_spin_the_loop)
-{
-	struct evu_poll p, q;
-	int sv[2], other[2], kept;
-
-	if (!start(_i))
-		return;
-	pair(sv);
-	pair(other);
-	want(&p, sv[0], POLLIN, EVU_LEVEL);
-	want(&q, other[0], POLLIN, EVU_LEVEL);
-	turn(0);
-	kept = fcntl(sv[0], F_DUPFD_CLOEXEC, 100);
-	close(sv[0]);
-	evu_poll_drop(&p);
-	(void)evu_engine_settle(e);
-	put(sv[1]);
-	comes_to_rest(sv[0]);
-	ck_assert_int_eq(evu_engine_method(e), _i);
-	put(other[1]);
-	turn_until_told(other[0]);
-	close(kept);
-	fake_engine_done(e);
-}
-END_TEST
-
-START_TEST(test_an_fd_closed_without_a_drop_is_quiet)
-{
-	struct evu_poll p;
-	int sv[2];
-
-	if (_i == EVU_POLL2 ||
-	    !start(_i)) /* poll(2) says POLLNVAL, as libevent's poll method does */
-		return;
-	pair(sv);
-	want(&p, sv[0], POLLIN, EVU_LEVEL);
-	turn(0);
-	close(sv[0]);
-	close(sv[1]);
-	comes_to_rest(sv[0]);
-	evu_poll_drop(&p);
-	fake_engine_done(e);
-}
-END_TEST
-
 /* ---- crowds */
 
 #define CROWD 3000
@@ -720,7 +355,7 @@ static void child_uses_the_engine(void)
 	evu_poll_drop(&shared);
 	must(evu_engine_settle(e));
 	must(evu_engine_turn(e, 0) == 0);
-	evu_engine_leave(e);
+	evu_engine_leave(e, false);
 	evu_engine_free(e);
 }
 
@@ -767,7 +402,7 @@ static void loop_in_another_thread(void *arg)
 	turn_until_told(shared_sv[0]);
 	take(shared_sv[0]);
 	turn(0);
-	evu_engine_leave(e);
+	evu_engine_leave(e, false);
 	fake_let_go();
 }
 
@@ -779,7 +414,7 @@ START_TEST(test_the_loop_may_move_from_thread_to_thread)
 		return;
 	pair(shared_sv);
 	want(&shared, shared_sv[0], POLLIN, EVU_LEVEL);
-	evu_engine_leave(e);
+	evu_engine_leave(e, false);
 	for (i = 0; i < 5; i++)
 		fake_in_thread(loop_in_another_thread, NULL);
 	evu_engine_enter(e);
@@ -823,7 +458,7 @@ static void use_with_little_memory(int method, int good)
 	}
 	close(sv[0]);
 	close(sv[1]);
-	evu_engine_leave(e);
+	evu_engine_leave(e, false);
 	evu_engine_free(e);
 }
 
@@ -879,62 +514,6 @@ START_TEST(test_admit_answers_as_epoll_would)
 }
 END_TEST
 
-/* ---- without a feature */
-
-static const char *const features[] = {"defer_taskrun", "defer_taskrun,coop_taskrun",
-    "coop_taskrun", "multishot_poll", "cqe_skip", "no_iowait",
-    "defer_taskrun,coop_taskrun,multishot_poll,cqe_skip,no_iowait", "ring", "no_such_feature"};
-
-/* Runs this program again, in a child, with the features switched off. */
-static int run_without(const char *names)
-{
-	int status = -1;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		execl("/proc/self/exe", "check_ring", "without", names, (char *)NULL);
-		_exit(IN_CHILD_MUST_FAILED);
-	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return status;
-}
-
-START_TEST(test_without_a_feature_the_suite_for_it_passes)
-{
-	ck_assert_msg(run_without(features[_i]) == 0, "without %s", features[_i]);
-}
-END_TEST
-
-START_TEST(test_a_feature_that_is_switched_off_is_off)
-{
-	const struct evu_features *f = evu_features();
-	const struct {
-		const char *name;
-		bool has;
-	} bits[] = {{"defer_taskrun", f->defer_taskrun}, {"coop_taskrun", f->coop_taskrun},
-	    {"multishot_poll", f->multishot_poll}, {"cqe_skip", f->cqe_skip},
-	    {"no_iowait", f->no_iowait}, {"ring", f->ring}};
-	size_t i;
-
-	for (i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
-		if (strstr(without, bits[i].name))
-			ck_assert_msg(!bits[i].has, "%s is not off", bits[i].name);
-	ck_assert_int_eq(f->ring, f->ring_error == 0);
-	if (strcmp(without, "ring") == 0)
-		ck_assert_int_eq(f->ring_error, -EPERM);
-	ck_assert_ptr_eq(evu_features(), f);
-}
-END_TEST
-
-START_TEST(test_without_it_the_best_method_left_is_taken)
-{
-	e = fake_engine(FAKE_ALL_METHODS);
-	ck_assert_int_eq(evu_engine_method(e), evu_features()->ring ? EVU_IO_URING : EVU_EPOLL);
-	fake_engine_done(e);
-}
-END_TEST
-
 static TCase *told_case(int methods)
 {
 	TCase *tc = tcase_create("told");
@@ -952,30 +531,6 @@ static TCase *told_case(int methods)
 	tcase_add_loop_test(tc, test_a_turn_without_events_lasts_its_time, 0, methods);
 	tcase_add_loop_test(tc, test_a_signal_ends_the_sleep_without_an_error, 0, methods);
 	tcase_add_loop_test(tc, test_a_wake_from_another_thread_ends_the_sleep, 0, methods);
-	return tc;
-}
-
-static TCase *close_case(int methods)
-{
-	TCase *tc = tcase_create("close");
-
-	tcase_set_timeout(tc, 60);
-	tcase_add_loop_test(tc, test_after_drop_and_settle_a_close_is_seen_by_the_peer_at_once, 0,
-	    methods == 1 ? 1 : 9);
-	tcase_add_loop_test(tc, test_many_that_are_settled_together_are_all_closed, 0, methods);
-	tcase_add_loop_test(
-	    tc, test_an_fd_closed_first_and_dropped_later_is_closed_by_settle, 0, methods);
-	tcase_add_loop_test(tc, test_freeing_the_engine_closes_what_is_closed, 0, methods);
-	tcase_add_loop_test(
-	    tc, test_what_another_thread_drops_is_closed_by_the_owners_next_turn, 0, methods);
-	tcase_add_loop_test(
-	    tc, test_what_another_thread_drops_when_nobody_loops_is_closed, 0, methods);
-	tcase_add_loop_test(tc, test_a_number_used_again_hears_of_its_new_file_only, 0, methods);
-	tcase_add_loop_test(
-	    tc, test_once_that_fired_is_armed_again_on_a_new_file_of_the_same_number, 0, methods);
-	tcase_add_loop_test(
-	    tc, test_a_registration_that_cannot_be_deleted_does_not_spin_the_loop, 0, methods);
-	tcase_add_loop_test(tc, test_an_fd_closed_without_a_drop_is_quiet, 0, methods);
 	return tc;
 }
 
@@ -1006,42 +561,14 @@ static TCase *other_case(int methods)
 	return tc;
 }
 
-static TCase *without_case(void)
+static void add(Suite *s, int methods)
 {
-	TCase *tc = tcase_create("without");
-
-	tcase_set_timeout(tc, 120);
-	if (!without) {
-		tcase_add_loop_test(tc, test_without_a_feature_the_suite_for_it_passes, 0,
-		    (int)(sizeof(features) / sizeof(features[0])));
-		return tc;
-	}
-	tcase_add_test(tc, test_a_feature_that_is_switched_off_is_off);
-	tcase_add_test(tc, test_without_it_the_best_method_left_is_taken);
-	return tc;
+	suite_add_tcase(s, told_case(methods));
+	suite_add_tcase(s, crowd_case(methods));
+	suite_add_tcase(s, other_case(methods));
 }
 
 int main(int argc, char **argv)
 {
-	Suite *s = suite_create("ring");
-	int methods = EVU_NMETHODS, failed;
-	SRunner *sr;
-
-	if (argc == 3 && strcmp(argv[1], "without") == 0) {
-		without = argv[2];
-		setenv("EVENT_URING_DISABLE", without, 1);
-		methods = 1; /* the features are io_uring's */
-	}
-	suite_add_tcase(s, told_case(methods));
-	suite_add_tcase(s, close_case(methods));
-	suite_add_tcase(s, crowd_case(methods));
-	suite_add_tcase(s, other_case(methods));
-	suite_add_tcase(s, without_case());
-	sr = srunner_create(s);
-	srunner_run_all(sr, without ? CK_MINIMAL : CK_NORMAL);
-	failed = srunner_ntests_failed(sr);
-	if (without && failed)
-		srunner_print(sr, CK_NORMAL);
-	srunner_free(sr);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return ring_suite_run("ring", add, argc, argv);
 }

@@ -285,7 +285,7 @@ static void base_gives_all_back(void)
 /* Every kind of event, and each of the counted blocks comes back once events and base are freed. */
 static void used_base_gives_all_back(void)
 {
-	struct timeval ms1 = msec(1), ms2 = msec(2);
+	struct timeval later = msec(60000), much_later = msec(120000);
 	struct event *ev[6];
 	int fd[2];
 
@@ -294,7 +294,7 @@ static void used_base_gives_all_back(void)
 	event_base_priority_init(base, 5);
 	new_pair(fd);
 	put(fd[1], "x");
-	const struct timeval *common = event_base_init_common_timeout(base, &ms1);
+	const struct timeval *common = event_base_init_common_timeout(base, &later);
 	ev[0] = event_new(base, fd[0], EV_READ | EV_PERSIST, drain_cb, "read");
 	ev[1] = event_new(base, fd[0], EV_WRITE, note_cb, "write");
 	ev[2] = event_new(base, -1, 0, note_cb, "timer");
@@ -302,7 +302,7 @@ static void used_base_gives_all_back(void)
 	ev[4] = evsignal_new(base, SIGUSR1, note_cb, "signal");
 	ev[5] = event_new(base, fd[1], EV_READ | EV_WRITE, note_cb, "never");
 	for (int i = 0; i < 5; i++)
-		event_add(ev[i], i == 2 ? &ms2 : i == 3 ? common : NULL);
+		event_add(ev[i], i == 2 ? &much_later : i == 3 ? common : NULL);
 	one_pass(base);
 	for (int i = 0; i < 6; i++)
 		event_free(ev[i]);

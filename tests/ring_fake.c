@@ -303,8 +303,8 @@ static int fake_wait(struct evu_ring *ring, int64_t timeout_ns)
 	int rc;
 
 	ck_assert_ptr_eq(ring, fake.ring);
-	ck_assert_msg(
-	    !held || !pthread_equal(holder, pthread_self()), "sleeping with the lock held");
+	ck_assert_msg(fake.alone || !held || !pthread_equal(holder, pthread_self()),
+	    "sleeping with the lock held");
 	fake.toucher = pthread_self();
 	fake.waits++;
 	fake.sleeps += timeout_ns != 0;
@@ -447,7 +447,7 @@ static void hook_unlock(void *arg)
 	fake_let_go();
 }
 
-static void hook_ready(void *arg, struct evu_poll *poll, unsigned mask)
+static bool hook_ready(void *arg, struct evu_poll *poll, unsigned mask)
 {
 	ck_assert_ptr_eq(arg, &fake_log);
 	ck_assert_msg(held && pthread_equal(holder, pthread_self()), "told without the lock");
@@ -456,6 +456,7 @@ static void hook_ready(void *arg, struct evu_poll *poll, unsigned mask)
 	fake_log.told[fake_log.ntold++] = (struct fake_told){poll, poll->fd, mask};
 	if (fake_log.on_ready)
 		fake_log.on_ready(poll, mask);
+	return mask & ~fake_log.boring;
 }
 
 static void hook_settled(void *arg)
@@ -467,6 +468,8 @@ static void hook_settled(void *arg)
 
 const struct evu_hooks fake_hooks = {
     .lock = hook_lock, .unlock = hook_unlock, .ready = hook_ready, .settled = hook_settled};
+
+static const struct evu_hooks alone_hooks = {.ready = hook_ready, .settled = hook_settled};
 
 void fake_log_clear(void)
 {
@@ -500,7 +503,7 @@ struct evu_engine *fake_engine(unsigned methods)
 
 	memset(&fake_log, 0, sizeof(fake_log));
 	fake_hold();
-	rc = evu_engine_new(&e, methods, &fake_hooks, &fake_log);
+	rc = evu_engine_new(&e, methods, fake.alone ? &alone_hooks : &fake_hooks, &fake_log);
 	ck_assert_msg(rc == 0, "evu_engine_new: %s", strerror(-rc));
 	fake.wake_fd = &e->wake.fd;
 	evu_engine_enter(e);
@@ -509,7 +512,7 @@ struct evu_engine *fake_engine(unsigned methods)
 
 void fake_engine_done(struct evu_engine *e)
 {
-	evu_engine_leave(e);
+	evu_engine_leave(e, false);
 	evu_engine_free(e);
 	fake.wake_fd = NULL;
 	fake_let_go();
@@ -542,7 +545,7 @@ void fake_in_thread(void (*fn)(void *arg), void *arg)
 
 /* Memory. */
 
-static int good_left;
+static int good_left = -1;
 
 static bool may_allocate(void)
 {
@@ -569,9 +572,10 @@ static void *mem_realloc(void *p, size_t size)
 	return may_allocate() ? realloc(p, size) : NULL;
 }
 
+const struct evu_mem evu_mem = {mem_alloc, mem_zalloc, mem_realloc, free};
+
 void fake_mem_install(int good)
 {
 	good_left = good;
 	fake_mem_asked = 0;
-	evu_mem = (struct evu_mem){mem_alloc, mem_zalloc, mem_realloc, free};
 }

@@ -56,9 +56,11 @@ struct fake {
 	/* What the test asks for. */
 	bool cancel_by_hand; /* else a cancel is answered with -ECANCELED at the next flush or wait
 			      */
-	bool all_hints;      /* every method's ring gives hints */
-	bool real_sleep;     /* wait() blocks until the eventfd is readable, when nothing is to be
-				reaped */
+	bool alone; /* the hooks have no lock: no other thread, and hints are taken at their word
+		       where they can be */
+	bool all_hints;  /* every method's ring gives hints */
+	bool real_sleep; /* wait() blocks until the eventfd is readable, when nothing is to be
+			    reaped */
 	struct fake_refusal refuse_open[EVU_NMETHODS];
 	struct fake_refusal refuse_enable, refuse_arm, refuse_cancel, refuse_flush, refuse_prepare,
 	    refuse_wait, refuse_check;
@@ -116,6 +118,7 @@ struct fake_log {
 	struct fake_told told[FAKE_CQES];
 	int ntold;
 	int nsettled;
+	unsigned boring; /* masks that nobody waits for: ready() answers false to them */
 	void (*on_ready)(struct evu_poll *poll, unsigned mask);
 };
 extern struct fake_log fake_log;
@@ -139,7 +142,7 @@ void fake_engine_done(struct evu_engine *e);
  * meanwhile. */
 void fake_in_thread(void (*fn)(void *arg), void *arg);
 
-/* Allocations through evu_mem: after `good` of them every one fails; -1: none does. Counts those
+/* Allocations through evu_mem, which is the tests' own: after `good` of them every one fails; -1: none does. Counts those
  * that were asked for. */
 void fake_mem_install(int good);
 extern int fake_mem_asked;
