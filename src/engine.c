@@ -319,7 +319,7 @@ static int any_ring_turn(struct evu_engine *e, int64_t timeout_ns)
 
 int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 {
-	bool slept;
+	bool slept, blind;
 
 	e->told = 0;
 	e->epoch++;
@@ -333,11 +333,15 @@ int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 		if (rc < 0)
 			return rc;
 		slept = sleep_ns == timeout_ns;
+		blind = false;
 		/* What other threads dropped while we slept takes effect before anything else happens. */
 		if (e->handoff)
 			(void)evu_engine_settle(e);
-		if (e->ring)
+		/* Hot fds that cannot be asked about have to be armed anew before this turn can tell of them. */
+		if (e->nhot) {
 			evu_poll_confirm(e);
-	} while (!slept && !e->told && !e->woken);
+			blind = e->blind && evu_link_linked(&e->pending);
+		}
+	} while ((!slept || blind) && !e->told && !e->woken);
 	return 0;
 }

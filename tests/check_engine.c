@@ -691,6 +691,101 @@ START_TEST(test_an_engine_may_be_made_here_and_looped_elsewhere)
 }
 END_TEST
 
+/* ---- a rest between loops */
+
+START_TEST(test_a_loop_that_rests_leaves_nothing_but_edges_armed)
+{
+	struct evu_poll c;
+
+	watch(&a, A, EVU_LEVEL);
+	watch(&b, B, EVU_ONCE);
+	watch(&c, B + 1, EVU_EDGE);
+	turn(0);
+	evu_engine_leave(e, true);
+	ck_assert_ptr_null(fake_req(A));
+	ck_assert_ptr_null(fake_req(B));
+	ck_assert_ptr_nonnull(fake_req(B + 1));
+	ck_assert_int_eq(fake_live(), 1); /* the cancels have reached the kernel */
+	ck_assert_ptr_nonnull(fake_req(e->wake.fd));
+	evu_engine_enter(e);
+	turn(0);
+	ck_assert_int_eq(fake_req(A)->kind, EVU_POLL_LEVEL);
+	ck_assert_int_eq(fake_req(B)->kind, EVU_POLL_ONCE);
+	ck_assert_uint_eq(fake.closes, 0);
+}
+END_TEST
+
+START_TEST(test_a_loop_that_comes_back_soon_leaves_all_armed)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	evu_engine_leave(e, false);
+	ck_assert_ptr_nonnull(fake_req(A));
+	ck_assert_uint_eq(fake.cancels, 0);
+	evu_engine_enter(e);
+}
+END_TEST
+
+START_TEST(test_a_rest_loses_nothing_that_is_hot)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	fire(A);
+	turn(0);
+	evu_engine_leave(e, true);
+	evu_engine_enter(e);
+	turn(-1);
+	ck_assert_int_eq(fake_told(A), 1);
+	fake_set_ready(A, 0);
+	turn(0);
+	turn(0);
+	ck_assert_ptr_nonnull(fake_req(A));
+}
+END_TEST
+
+static void drop_a_elsewhere(void *arg)
+{
+	(void)arg;
+	fake_hold();
+	evu_poll_drop(&a);
+	ck_assert(evu_engine_settle(e));
+	fake_let_go();
+}
+
+START_TEST(test_during_a_rest_another_thread_drops_without_costing_the_ring)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	evu_engine_leave(e, true);
+	fake_in_thread(drop_a_elsewhere, NULL);
+	ck_assert_uint_eq(fake.closes, 0);
+	evu_engine_enter(e);
+	turn(0);
+	ck_assert_int_eq(fake_live(), 0);
+}
+END_TEST
+
+static void drop_a_while_looping(void *arg)
+{
+	(void)arg;
+	fake_hold();
+	evu_poll_drop(&a);
+	fake_let_go();
+}
+
+START_TEST(test_what_was_handed_to_the_owner_is_cancelled_when_it_leaves)
+{
+	watch(&a, A, EVU_LEVEL);
+	turn(0);
+	fake_in_thread(drop_a_while_looping, NULL);
+	ck_assert_int_eq(fake_live(), 1);
+	evu_engine_leave(e, false);
+	ck_assert_int_eq(fake_live(), 0);
+	ck_assert(!evu_engine_unsettled(e));
+	evu_engine_enter(e);
+}
+END_TEST
+
 /* ---- processes */
 
 /* The body runs in a forked child, which ends with 0 if it comes through; its parent must not
@@ -707,6 +802,8 @@ static void child_takes_a_turn(void)
 {
 	must(evu_engine_turn(e, 0) == 0);
 	must(fake.alien_closes == 1 && fake.opens[EVU_IO_URING] == 2);
+	must(fake_log.nforked == 1);
+	must(evu_engine_wake_fd(e) == e->wake.fd);
 	must(fake_req(A) && fake_req(e->wake.fd));
 	fire(A);
 	must(evu_engine_turn(e, 0) == 0);
@@ -950,6 +1047,11 @@ static TCase *move_case(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 30);
+	tcase_add_test(tc, test_a_loop_that_rests_leaves_nothing_but_edges_armed);
+	tcase_add_test(tc, test_a_loop_that_comes_back_soon_leaves_all_armed);
+	tcase_add_test(tc, test_a_rest_loses_nothing_that_is_hot);
+	tcase_add_test(tc, test_during_a_rest_another_thread_drops_without_costing_the_ring);
+	tcase_add_test(tc, test_what_was_handed_to_the_owner_is_cancelled_when_it_leaves);
 	tcase_add_test(tc, test_a_loop_that_moves_to_another_thread_gets_a_ring_of_its_own);
 	tcase_add_test(tc, test_a_truthful_ring_moves_with_the_loop);
 	tcase_add_test(tc, test_an_engine_may_be_made_here_and_looped_elsewhere);

@@ -353,6 +353,44 @@ START_TEST(test_without_memory_there_is_no_op_and_nothing_breaks)
 }
 END_TEST
 
+START_TEST(test_what_was_reserved_is_there_when_memory_is_not)
+{
+	int i;
+
+	ck_assert_int_eq(evu_op_reserve(&pool, 300), 0);
+	fake_mem_install(0);
+	ck_assert_int_eq(evu_op_reserve(&pool, 300), 0);
+	for (i = 0; i < 300; i++)
+		ck_assert_ptr_nonnull(evu_op_get(&pool, handler, &me));
+	ck_assert_int_eq(evu_op_reserve(&pool, 300), -1);
+}
+END_TEST
+
+static int armed_seen;
+
+static void see_armed(struct evu_op *op, void *arg)
+{
+	ck_assert_ptr_eq(arg, &me);
+	ck_assert_int_eq(op->state, EVU_OP_ARMED);
+	armed_seen++;
+	op->state = EVU_OP_CANCELLING;
+}
+
+START_TEST(test_each_armed_op_is_seen_and_may_be_cancelled)
+{
+	int i;
+
+	for (i = 0; i < 200; i++)
+		armed();
+	evu_op_complete(&pool, evu_op_tag(armed()), 0, false);
+	evu_op_each_armed(&pool, see_armed, &me);
+	ck_assert_int_eq(armed_seen, 200);
+	evu_op_each_armed(&pool, see_armed, &me);
+	ck_assert_int_eq(armed_seen, 200);
+	evu_op_reset_all(&pool, lost);
+}
+END_TEST
+
 static Suite *op_suite(void)
 {
 	Suite *s = suite_create("op");
@@ -381,6 +419,8 @@ static Suite *op_suite(void)
 	tcase_add_test(tc, test_reset_of_a_pool_that_was_never_used_is_nothing);
 	tcase_add_test(tc, test_many_ops_have_tags_of_their_own_and_never_move);
 	tcase_add_test(tc, test_without_memory_there_is_no_op_and_nothing_breaks);
+	tcase_add_test(tc, test_what_was_reserved_is_there_when_memory_is_not);
+	tcase_add_test(tc, test_each_armed_op_is_seen_and_may_be_cancelled);
 	suite_add_tcase(s, tc);
 	return s;
 }

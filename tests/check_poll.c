@@ -111,16 +111,17 @@ START_TEST(test_an_fd_that_is_not_known_is_looked_at)
 }
 END_TEST
 
-START_TEST(test_an_arm_that_is_refused_for_a_while_is_tried_again_without_sleeping)
+START_TEST(test_an_arm_that_is_refused_for_a_while_is_tried_again_soon)
 {
 	struct evu_poll *p = watch(A, POLLIN, EVU_LEVEL);
 
 	fake.refuse_arm = (struct fake_refusal){-EBUSY, 2, 0};
-	ck_assert_int_eq(evu_engine_turn(e, -1), 0);
-	ck_assert_uint_eq(fake.sleeps, 0);
+	turn_of(-1);
+	ck_assert_int_ge(fake.last_timeout_ns, 0);
+	ck_assert_int_lt(fake.last_timeout_ns, 100000000);
 	ck_assert_int_eq(fake_live(), 0);
-	ck_assert_int_eq(evu_engine_turn(e, -1), 0);
-	ck_assert_uint_eq(fake.sleeps, 1);
+	turn_of(-1);
+	ck_assert_int_eq(fake.last_timeout_ns, -1);
 	ck_assert_int_eq(fake_live(), 1);
 	ck_assert_int_eq(evu_engine_method(e), EVU_IO_URING);
 	drop(p);
@@ -255,17 +256,30 @@ START_TEST(test_one_check_asks_for_all_that_fired)
 }
 END_TEST
 
-START_TEST(test_when_poll_fails_what_was_asked_for_is_told)
+/* What the kernel does when it first sees a request. */
+static void complete_at_once(struct fake_req *req)
 {
-	struct evu_poll *p = watch(A, POLLIN, EVU_LEVEL);
+	fake_post(req, POLLIN, req->kind != EVU_POLL_ONCE);
+}
+
+/* Nobody can be asked: the kernel is made to look again, by arming anew. */
+START_TEST(test_when_poll_fails_what_is_ready_is_told_all_the_same)
+{
+	struct evu_poll *p = watch(A, POLLIN, (enum evu_watch)_i);
+	int i, told = 0;
 
 	turn();
-	fake_complete(A, POLLIN, true);
-	fake.refuse_check = (struct fake_refusal){-ENOMEM, 1, 0};
-	turn();
-	ck_assert_uint_eq(fake_told_mask(A), POLLIN);
-	turn();
-	ck_assert_int_eq(fake_log.ntold, 0);
+	fire(A, POLLIN, _i != EVU_ONCE);
+	fake.on_seen = complete_at_once;
+	fake.refuse_check = (struct fake_refusal){-EINVAL, -1, 0};
+	for (i = 0; i < 6; i++) {
+		turn();
+		told += fake_told(A);
+	}
+	if (_i == EVU_ONCE)
+		ck_assert_int_eq(told, 1);
+	else
+		ck_assert_int_ge(told, 1);
 	drop(p);
 }
 END_TEST
@@ -581,13 +595,103 @@ START_TEST(test_a_hot_poll_that_changes_after_the_ring_was_replaced_is_told_once
 }
 END_TEST
 
-/* ---- without other threads a completion may be taken at its word */
+/* ---- what nobody waits for */
 
-/* What the kernel does when it first sees a request. */
-static void complete_at_once(struct fake_req *req)
+START_TEST(test_a_hangup_that_nobody_waits_for_does_not_keep_the_turn_awake)
 {
-	fake_post(req, POLLIN, req->kind != EVU_POLL_ONCE);
+	struct evu_poll *p = watch(A, POLLRDHUP, (enum evu_watch)_i);
+
+	turn();
+	fake_log.boring = POLLHUP;
+	fire(A, POLLHUP, _i != EVU_ONCE);
+	turn();
+	turn_of(-1); /* arms */
+	fake.sleeps = 0;
+	turn_of(-1);
+	ck_assert_uint_eq(fake.sleeps, 1);
+	ck_assert_int_eq(e->nhot, 0);
+	fire(A, POLLHUP | POLLRDHUP, true);
+	turn();
+	ck_assert_uint_eq(fake_told_mask(A), POLLHUP | POLLRDHUP);
+	drop(p);
 }
+END_TEST
+
+/* It would end again at once, for the same nothing: as a multishot it says a thing once. */
+START_TEST(test_once_that_was_denied_is_armed_as_a_multishot_and_told_once)
+{
+	struct evu_poll *p = watch(A, POLLIN, EVU_ONCE);
+
+	turn();
+	fake_complete(A, POLLIN, false);
+	turn();
+	turn();
+	ck_assert_int_ne(fake_req(A)->kind, EVU_POLL_ONCE);
+	fake_complete(A, POLLIN, true);
+	turn();
+	ck_assert_int_eq(fake_told(A), 0);
+	fire(A, POLLIN, true);
+	turn();
+	ck_assert_int_eq(fake_told(A), 1);
+	turn();
+	ck_assert_int_eq(fake_told(A), 0);
+	ck_assert_int_eq(fake_live(), 0);
+	want(p, POLLIN, EVU_ONCE);
+	turn();
+	ck_assert_int_eq(fake_req(A)->kind, EVU_POLL_ONCE);
+	drop(p);
+}
+END_TEST
+
+/* ---- devices without a poll method */
+
+START_TEST(test_a_device_without_poll_is_told_each_turn_and_never_armed)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC), i;
+	struct evu_poll *p = new_poll(fd);
+
+	ck_assert_int_eq(evu_poll_want(p, POLLIN, EVU_LEVEL, false), 0);
+	fake_set_ready(fd, POLLIN | POLLOUT);
+	for (i = 0; i < 3; i++) {
+		turn_of(-1);
+		ck_assert_uint_eq(fake_told_mask(fd), POLLIN);
+	}
+	ck_assert_int_eq(fake_live(), 0);
+	drop(p);
+	close(fd);
+}
+END_TEST
+
+START_TEST(test_a_device_without_poll_has_no_edge_and_no_end)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct evu_poll *p = new_poll(fd);
+
+	ck_assert_int_eq(evu_poll_want(p, POLLIN, EVU_EDGE, false), -EPERM);
+	ck_assert_int_eq(evu_poll_want(p, POLLRDHUP, EVU_LEVEL, false), -EPERM);
+	ck_assert_uint_eq(p->want, 0);
+	free(p);
+	close(fd);
+}
+END_TEST
+
+/* Its number was given to another file, or what is ready of it is not wanted any more. */
+START_TEST(test_a_device_that_ceases_to_be_ready_does_not_hang_the_turn)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct evu_poll *p = new_poll(fd);
+
+	ck_assert_int_eq(evu_poll_want(p, POLLIN, (enum evu_watch)_i, false), 0);
+	fake_set_ready(fd, 0);
+	turn_of(1000);
+	turn_of(-1);
+	ck_assert_int_eq(fake_log.ntold, 0);
+	drop(p);
+	close(fd);
+}
+END_TEST
+
+/* ---- without other threads a completion may be taken at its word */
 
 static void complete_with_more_bits(struct fake_req *req)
 {
@@ -702,7 +806,7 @@ static TCase *hint_case(void)
 	tcase_add_test(tc, test_a_poll_dropped_before_the_turn_is_never_armed);
 	tcase_add_test(tc, test_dropping_what_is_not_watched_is_nothing);
 	tcase_add_test(tc, test_an_fd_that_is_not_known_is_looked_at);
-	tcase_add_test(tc, test_an_arm_that_is_refused_for_a_while_is_tried_again_without_sleeping);
+	tcase_add_test(tc, test_an_arm_that_is_refused_for_a_while_is_tried_again_soon);
 	tcase_add_test(tc, test_an_arm_that_is_refused_for_good_moves_all_to_the_next_method);
 	tcase_add_test(tc, test_level_is_told_each_turn_and_armed_once);
 	tcase_add_test(tc, test_level_leaves_the_hot_list_when_poll_denies_it);
@@ -711,7 +815,7 @@ static TCase *hint_case(void)
 	tcase_add_test(tc, test_errors_and_hangups_are_told_unasked);
 	tcase_add_test(tc, test_several_completions_of_one_turn_are_told_once);
 	tcase_add_test(tc, test_one_check_asks_for_all_that_fired);
-	tcase_add_test(tc, test_when_poll_fails_what_was_asked_for_is_told);
+	tcase_add_loop_test(tc, test_when_poll_fails_what_is_ready_is_told_all_the_same, 0, 3);
 	tcase_add_test(tc, test_once_is_told_once_and_armed_again_when_wanted_again);
 	tcase_add_test(tc, test_once_whose_data_somebody_else_took_is_armed_again);
 	tcase_add_test(tc, test_edge_is_told_once_for_each_completion);
@@ -750,6 +854,20 @@ static void alone_setup(void)
 	e = fake_engine(FAKE_ALL_METHODS);
 }
 
+static TCase *nobody_case(void)
+{
+	TCase *tc = tcase_create("nobody waits, devices");
+
+	tcase_add_checked_fixture(tc, hint_setup, teardown);
+	tcase_add_loop_test(
+	    tc, test_a_hangup_that_nobody_waits_for_does_not_keep_the_turn_awake, 0, 3);
+	tcase_add_test(tc, test_once_that_was_denied_is_armed_as_a_multishot_and_told_once);
+	tcase_add_test(tc, test_a_device_without_poll_is_told_each_turn_and_never_armed);
+	tcase_add_test(tc, test_a_device_without_poll_has_no_edge_and_no_end);
+	tcase_add_loop_test(tc, test_a_device_that_ceases_to_be_ready_does_not_hang_the_turn, 0, 2);
+	return tc;
+}
+
 static TCase *alone_case(void)
 {
 	TCase *tc = tcase_create("alone");
@@ -770,6 +888,7 @@ int main(void)
 
 	suite_add_tcase(s, hint_case());
 	suite_add_tcase(s, end_case());
+	suite_add_tcase(s, nobody_case());
 	suite_add_tcase(s, alone_case());
 	return poll_suite_run(s);
 }

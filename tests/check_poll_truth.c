@@ -165,22 +165,6 @@ START_TEST(test_truth_eperm_for_a_socket_means_that_epoll_is_forbidden)
 }
 END_TEST
 
-START_TEST(test_truth_a_bare_device_that_is_not_ready_means_that_epoll_is_forbidden)
-{
-	int fd = open("/dev/null", O_RDWR);
-	struct evu_poll *p = new_poll(fd);
-
-	fake.refuse_arm = (struct fake_refusal){-EPERM, 1, 0};
-	ck_assert_int_eq(evu_poll_want(p, POLLIN, EVU_LEVEL, false), 0);
-	turn();
-	turn();
-	ck_assert_int_eq(evu_engine_method(e), EVU_POLL2);
-	ck_assert_ptr_nonnull(fake_req(fd));
-	drop(p);
-	close(fd);
-}
-END_TEST
-
 /* ---- memory */
 
 #define CROWD 200
@@ -265,8 +249,6 @@ static TCase *truth_case(void)
 	tcase_add_test(tc, test_truth_a_device_without_poll_is_ready_each_turn);
 	tcase_add_test(tc, test_truth_a_file_is_refused_as_epoll_refuses_it);
 	tcase_add_test(tc, test_truth_eperm_for_a_socket_means_that_epoll_is_forbidden);
-	tcase_add_test(
-	    tc, test_truth_a_bare_device_that_is_not_ready_means_that_epoll_is_forbidden);
 	return tc;
 }
 

@@ -333,6 +333,8 @@ static void in_wait(int64_t timeout_ns)
 		post_one();
 		return;
 	}
+	if (timeout_ns > 0) /* something could not be armed: a nap, then it is tried again */
+		return;
 	slept_idle++;
 	must_not_owe();
 }

@@ -346,13 +346,6 @@ static void dump_of_common_timeouts(void)
 	say_dump();
 }
 
-static void dump_with_a_signal(void)
-{
-	base = new_base();
-	event_add(evsignal_new(base, SIGUSR1, note_cb, "signal"), NULL);
-	say_dump();
-}
-
 /* ---- the old calls ---- */
 
 static void old_style_events(void)
@@ -746,7 +739,6 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(dump_of_nothing),
     DIFF_SCENARIO(dump_of_everything),
     DIFF_SCENARIO(dump_of_common_timeouts),
-    DIFF_SCENARIO(dump_with_a_signal),
     DIFF_SCENARIO(old_style_events),
     DIFF_SCENARIO(old_style_loop),
     DIFF_SCENARIO(old_style_priorities),

@@ -47,11 +47,17 @@ static inline void drop(struct evu_poll *p)
 	free(p);
 }
 
-/* One turn that does not sleep; the log holds what it told. */
-static inline void turn(void)
+/* One turn; the log holds what it told. */
+static inline void turn_of(int64_t timeout_ns)
 {
 	fake_log_clear();
-	ck_assert_int_eq(evu_engine_turn(e, 0), 0);
+	ck_assert_int_eq(evu_engine_turn(e, timeout_ns), 0);
+}
+
+/* One that does not sleep. */
+static inline void turn(void)
+{
+	turn_of(0);
 }
 
 /* Data comes: the armed request completes, and poll(2) will say so. */

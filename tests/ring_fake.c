@@ -466,10 +466,20 @@ static void hook_settled(void *arg)
 	fake_log.nsettled++;
 }
 
-const struct evu_hooks fake_hooks = {
-    .lock = hook_lock, .unlock = hook_unlock, .ready = hook_ready, .settled = hook_settled};
+static void hook_forked(void *arg)
+{
+	ck_assert_ptr_eq(arg, &fake_log);
+	fake_log.nforked++;
+}
 
-static const struct evu_hooks alone_hooks = {.ready = hook_ready, .settled = hook_settled};
+const struct evu_hooks fake_hooks = {.lock = hook_lock,
+    .unlock = hook_unlock,
+    .ready = hook_ready,
+    .settled = hook_settled,
+    .forked = hook_forked};
+
+static const struct evu_hooks alone_hooks = {
+    .ready = hook_ready, .settled = hook_settled, .forked = hook_forked};
 
 void fake_log_clear(void)
 {

@@ -118,6 +118,7 @@ struct fake_log {
 	struct fake_told told[FAKE_CQES];
 	int ntold;
 	int nsettled;
+	int nforked;
 	unsigned boring; /* masks that nobody waits for: ready() answers false to them */
 	void (*on_ready)(struct evu_poll *poll, unsigned mask);
 };
@@ -142,8 +143,8 @@ void fake_engine_done(struct evu_engine *e);
  * meanwhile. */
 void fake_in_thread(void (*fn)(void *arg), void *arg);
 
-/* Allocations through evu_mem, which is the tests' own: after `good` of them every one fails; -1: none does. Counts those
- * that were asked for. */
+/* Allocations through evu_mem, which is the tests' own: after `good` of them every one fails; -1:
+ * none does. Counts those that were asked for. */
 void fake_mem_install(int good);
 extern int fake_mem_asked;
 
