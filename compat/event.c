@@ -162,8 +162,11 @@ static bool add_timeout(struct event_base *base, struct event *ev, const struct 
 	}
 	event_debug("event_add: event %p, timeout %ld s %ld us", (void *)ev, (long)tv->tv_sec,
 	    (long)(tv->tv_usec & EVC_USEC_MASK));
-	if (!absolute)
-		at += evc_now_to_add(base, at);
+	if (!absolute) {
+		struct timeval now = evc_now_to_add(base, (time_t)(at / 1000000));
+
+		at += evc_tv_us(&now);
+	}
 	return evc_timeout_set(base, ev, tv, at > 0 ? at : 0);
 }
 

@@ -21,7 +21,7 @@
 #define CLOCK_SYNC_US (5 * 1000000)
 
 /* Intervals from here on may start up to a tick late. */
-#define COARSE_FROM_US 1000000
+#define COARSE_FROM_S 1
 
 static struct event *of_pos(int *pos)
 {
@@ -79,26 +79,36 @@ int64_t evc_now(struct event_base *base)
 	return us;
 }
 
-static int64_t tick_us(void)
+/* One step of the coarse clock, rounded up. */
+static long tick_us(void)
 {
-	static _Atomic int64_t us;
+	static _Atomic long us;
 	struct timespec ts;
 
 	if (!us) {
 		clock_getres(CLOCK_MONOTONIC_COARSE, &ts);
-		us = ts.tv_sec * 1000000 + ts.tv_nsec / 1000 + 1;
+		us = ts.tv_sec ? 999999 : ts.tv_nsec / 1000 + 1;
 	}
 	return us;
 }
 
-int64_t evc_now_to_add(struct event_base *base, int64_t interval_us)
+struct timeval evc_now_to_add(struct event_base *base, time_t interval_s)
 {
 	struct timespec ts;
+	struct timeval tv;
 
-	if (base->now_us || interval_us < COARSE_FROM_US || base->flags & EVENT_BASE_FLAG_PRECISE_TIMER)
-		return evc_now(base);
+	if (base->now_us)
+		return base->now_tv;
+	if (interval_s < COARSE_FROM_S || base->flags & EVENT_BASE_FLAG_PRECISE_TIMER)
+		return evc_us_tv(evc_now(base));
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000 + tick_us();
+	tv.tv_sec = ts.tv_sec;
+	tv.tv_usec = ts.tv_nsec / 1000 + tick_us();
+	if (tv.tv_usec >= 1000000) {
+		tv.tv_sec++;
+		tv.tv_usec -= 1000000;
+	}
+	return tv;
 }
 
 void evc_time_forget(struct event_base *base)

@@ -40,8 +40,8 @@ int64_t evc_interval_us(const struct event_base *base, const struct timeval *tv)
 
 /* The cached time where there is one, else the clock's. Never 0. */
 int64_t evc_now(struct event_base *base);
-/* What a new interval of that length starts from. */
-int64_t evc_now_to_add(struct event_base *base, int64_t interval_us);
+/* What a new interval of so many seconds starts from. */
+struct timeval evc_now_to_add(struct event_base *base, time_t interval_s);
 void evc_time_forget(struct event_base *base);
 void evc_time_update(struct event_base *base);
 
@@ -58,8 +58,7 @@ static inline bool evc_timeout_put_off(struct event_base *base, struct event *ev
 	if ((uint64_t)tv->tv_usec >= 1000000 || (uint64_t)tv->tv_sec > EVC_FAR_US / 1000000 ||
 	    ev->ev_timeout.tv_usec & ~(long)EVC_USEC_MASK)
 		return false;
-	at = base->now_us ? base->now_tv
-			  : evc_us_tv(evc_now_to_add(base, tv->tv_sec * 1000000));
+	at = evc_now_to_add(base, tv->tv_sec);
 	at.tv_sec += tv->tv_sec;
 	at.tv_usec += tv->tv_usec;
 	if (at.tv_usec >= 1000000) {

@@ -243,6 +243,24 @@ static void drop_a_and_b(void *arg)
 	fake_let_go();
 }
 
+static void nothing_may_be_live(int64_t timeout_ns)
+{
+	ck_assert_int_eq(timeout_ns, -1);
+	ck_assert_int_eq(fake_live(), 0);
+}
+
+START_TEST(test_what_another_thread_dropped_is_cancelled_before_the_owner_sleeps)
+{
+	struct evu_poll *p[2] = {watch(A, POLLIN, EVU_LEVEL), watch(B, POLLIN, EVU_LEVEL)};
+
+	turn();
+	fake_in_thread(drop_a_and_b, p);
+	fake.on_wait = nothing_may_be_live;
+	turn_of(-1);
+	ck_assert_uint_eq(fake.cancels, 2);
+}
+END_TEST
+
 START_TEST(test_what_another_thread_drops_is_cancelled_by_the_owner)
 {
 	struct evu_poll *p[2] = {watch(A, POLLIN, EVU_LEVEL), watch(B, POLLIN, EVU_LEVEL)};
@@ -356,6 +374,7 @@ static TCase *drop_case(void)
 	tcase_add_test(tc, test_the_hot_list_grows_while_some_are_hot);
 	tcase_add_test(tc, test_the_hot_list_has_room_for_holes_and_for_those_that_come_instead);
 	tcase_add_test(tc, test_what_another_thread_drops_is_cancelled_by_the_owner);
+	tcase_add_test(tc, test_what_another_thread_dropped_is_cancelled_before_the_owner_sleeps);
 	tcase_add_test(tc, test_what_another_thread_dropped_may_end_before_the_owner_cancels);
 	tcase_add_test(tc, test_the_owner_settles_what_another_thread_dropped);
 	tcase_add_test(tc, test_what_another_thread_changes_is_armed_by_the_owner);

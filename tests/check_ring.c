@@ -170,6 +170,51 @@ START_TEST(test_files_are_refused_and_devices_without_poll_are_always_ready)
 }
 END_TEST
 
+START_TEST(test_a_device_without_poll_is_told_each_time_it_is_wanted)
+{
+	struct evu_poll p;
+	int null, i;
+
+	if (!start(_i))
+		return;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	want(&p, null, POLLIN, EVU_ONCE);
+	for (i = 0; i < 4; i++) {
+		turn_until_told(null);
+		comes_to_rest(null);
+		ck_assert_int_eq(evu_poll_want(&p, POLLIN, EVU_ONCE, true), 0);
+	}
+	ck_assert_int_eq(evu_engine_method(e), _i);
+	evu_poll_drop(&p);
+	close(null);
+	fake_engine_done(e);
+}
+END_TEST
+
+/* dup2() over the number of a device, as daemons do with their standard descriptors, while it is
+ * watched. */
+START_TEST(test_a_device_whose_number_becomes_a_socket_does_not_hang_the_loop)
+{
+	struct evu_poll p;
+	int null, sv[2];
+
+	if (!start(_i))
+		return;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	pair(sv);
+	want(&p, null, POLLIN, EVU_LEVEL);
+	turn_until_told(null);
+	ck_assert_int_eq(dup3(sv[0], null, O_CLOEXEC), null);
+	comes_to_rest(null);
+	evu_poll_drop(&p);
+	ck_assert(evu_engine_settle(e));
+	want(&p, null, POLLIN, EVU_LEVEL);
+	put(sv[1]);
+	turn_until_told(null);
+	fake_engine_done(e);
+}
+END_TEST
+
 /* ---- time, signals, wakes */
 
 START_TEST(test_a_turn_without_events_lasts_its_time)
@@ -518,7 +563,7 @@ static TCase *told_case(int methods)
 {
 	TCase *tc = tcase_create("told");
 
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 15);
 	tcase_add_loop_test(tc, test_data_that_was_there_before_is_told, 0, methods);
 	tcase_add_loop_test(tc, test_data_that_comes_later_is_told, 0, methods);
 	tcase_add_loop_test(tc, test_level_is_told_each_turn_until_it_is_read, 0, methods);
@@ -528,6 +573,10 @@ static TCase *told_case(int methods)
 	tcase_add_loop_test(tc, test_the_end_of_the_peer_is_told_as_poll_would, 0, methods);
 	tcase_add_loop_test(
 	    tc, test_files_are_refused_and_devices_without_poll_are_always_ready, 0, methods);
+	tcase_add_loop_test(
+	    tc, test_a_device_without_poll_is_told_each_time_it_is_wanted, 0, methods);
+	tcase_add_loop_test(
+	    tc, test_a_device_whose_number_becomes_a_socket_does_not_hang_the_loop, 0, methods);
 	tcase_add_loop_test(tc, test_a_turn_without_events_lasts_its_time, 0, methods);
 	tcase_add_loop_test(tc, test_a_signal_ends_the_sleep_without_an_error, 0, methods);
 	tcase_add_loop_test(tc, test_a_wake_from_another_thread_ends_the_sleep, 0, methods);

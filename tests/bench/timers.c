@@ -5,12 +5,13 @@
  * Every timer starts with a timeout of 100 to 200 seconds. Then, each on its own clock:
  *
  * - add: the first event_add of each.
- * - readd: event_add on a random pending timer with a new timeout, outside a running loop; nine in
- *   ten later than before, as when a connection shows life, one in ten earlier.
+ * - readd: event_add on a random pending timer with a later deadline, as when a connection shows
+ *   life, outside a running loop.
  * - loop: the same from a callback, where the base's clock is cached, BATCH a turn.
  * - warm: as "loop", but the event is in the CPU's cache, as it is when a server puts off the timer
  *   of a connection that it has just served. Otherwise the cost is mostly that of fetching a random
  *   event from memory, which no library can avoid.
+ * - mixed: as "loop", but one in ten deadlines is brought forward.
  * - expire: EXPIRE_MOST timers that are due fire, with all the others still pending.
  * - settle: what putting a timer off may leave to be paid later. As many timers are added to be due
  *   soon and at once put off for long; then, past the first deadline, the loop turns once. A
@@ -63,11 +64,12 @@ struct timers {
 	uint32_t *ms;        /* the timeout of each as it was last drawn */
 	struct draw *draws;  /* the re-adds to come */
 	uint32_t n;
-	uint64_t random; /* state of the generator */
-	int64_t n_draws; /* re-adds a phase */
-	int64_t n_done;  /* re-adds done in the phases "loop" and "warm" */
-	bool warm;       /* fetch events into the cache ahead of their re-adds */
-	uint32_t n_due;  /* timers that should fire */
+	uint64_t random;  /* state of the generator */
+	int64_t n_draws;  /* re-adds a phase */
+	int64_t n_done;   /* re-adds done in the phases "loop" and "warm" */
+	uint32_t earlier; /* of ten re-adds, how many bring the deadline forward */
+	bool warm;        /* fetch events into the cache ahead of their re-adds */
+	uint32_t n_due;   /* timers that should fire */
 	uint32_t n_fired;
 	struct event driver; /* runs the phases that are inside the loop */
 	int pair[2];         /* a socket that is always writable, for the driver */
@@ -94,14 +96,14 @@ static void add_ms(struct timer *timer, uint32_t ms)
 		bench_fail("event_add failed");
 }
 
-/* Nine in ten are put off by up to a minute, one in ten is brought forward. */
+/* Deadlines are put off, or else brought forward, by up to a minute. */
 static void draw_readds(struct timers *timers)
 {
 	for (int64_t i = 0; i < timers->n_draws; i++) {
 		uint32_t index = bench_random_below(&timers->random, timers->n);
 		uint32_t by = bench_random_below(&timers->random, 60000), *ms = &timers->ms[index];
 
-		if (bench_random_below(&timers->random, 10) != 0)
+		if (bench_random_below(&timers->random, 10) >= timers->earlier)
 			*ms += by;
 		else
 			*ms = *ms > 100000 + by ? *ms - by : 100000;
@@ -359,6 +361,8 @@ static void run(struct timers *timers)
 	worst = readd_outside(timers);
 	readd_inside(timers, "loop_ns", false);
 	readd_inside(timers, "warm_ns", true);
+	timers->earlier = 1;
+	readd_inside(timers, "mixed_ns", false);
 	check_all_pending(timers);
 	check_deadlines(timers);
 	expire(timers);
