@@ -46,7 +46,7 @@ struct evu_poll {
 	uint16_t want; /* POLLIN | POLLOUT | POLLRDHUP; 0: not watched */
 	uint16_t hint; /* hot, and known to be so without asking: a mask */
 	uint8_t watch; /* enum evu_watch */
-	bool denied;   /* watched once, and poll(2) denied its completion: armed as a multishot since */
+	bool denied;   /* poll(2) denied what a one-shot, or bareness, had said: armed as a multishot since */
 	bool again;    /* epoll may still have a disabled registration of this fd */
 	bool bare;     /* the fd has no poll method and is always ready: it lives on the hot list */
 };

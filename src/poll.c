@@ -315,7 +315,7 @@ void evu_poll_ring_lost(struct evu_engine *e)
  *
  * What nobody has waited for (a hang-up, for an event that wants EV_CLOSED only) counts as nothing. A one-shot request that ended for
  * nothing would end again at once when armed anew: io_uring's polls always look for RDHUP too. So it is armed as a multishot then,
- * which says a thing once.
+ * which says a thing once (`denied`).
  */
 static bool confirm_one(struct evu_engine *e, struct evu_poll *p, unsigned mask)
 {
@@ -336,11 +336,12 @@ static bool confirm_one(struct evu_engine *e, struct evu_poll *p, unsigned mask)
 	}
 	if (!heard)
 		p->seen = e->epoch;
+	/* A device that is not ready: the number means another file by now. If that is refused as well, epoll is forbidden. */
 	if (!heard && p->bare)
-		return true;
+		e->broken |= p->denied;
 	/* Nobody asks poll(2) for it any more: its request must be there to bring it back. */
 	if (!p->op) {
-		p->denied = p->watch == EVU_ONCE;
+		p->denied = p->bare || p->watch == EVU_ONCE;
 		pend(e, p);
 	}
 	return false;

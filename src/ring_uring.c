@@ -47,6 +47,19 @@ struct ring_uring {
 	unsigned enter_flags;
 };
 
+/* liburing maps its queues with system calls that ThreadSanitizer does not see. A ring that is mapped where another thread has unmapped
+ * one would look like a race; this tells it that the one came after the other. */
+#ifdef __SANITIZE_THREAD__
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+static char maps;
+#define MAPS_COME() __tsan_acquire(&maps)
+#define MAPS_GO() __tsan_release(&maps)
+#else
+#define MAPS_COME() ((void)0)
+#define MAPS_GO() ((void)0)
+#endif
+
 static struct ring_uring *of(struct evu_ring *ring)
 {
 	return evu_container_of(ring, struct ring_uring, ring);
@@ -287,6 +300,7 @@ static void uring_close(struct evu_ring *ring, bool alien)
 		evu_op_each_armed(ring->pool, cancel_one, ring);
 		(void)uring_flush(ring);
 	}
+	MAPS_GO();
 	io_uring_queue_exit(&r->uring);
 	evu_mem.free(r);
 }
@@ -327,6 +341,7 @@ struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err)
 	r->task_flag = f->defer_taskrun;
 	r->skip = f->cqe_skip;
 	r->enter_flags = f->no_iowait ? EVU_ENTER_NO_IOWAIT : 0;
+	MAPS_COME();
 	/* Both modes are newer than SUBMIT_ALL (5.18), without which one refused request delays those behind it. */
 	if (f->defer_taskrun)
 		p.flags |= IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |

@@ -780,6 +780,24 @@ START_TEST(test_alone_a_request_that_fails_is_asked_for)
 }
 END_TEST
 
+static void complete_and_fail(struct fake_req *req)
+{
+	fake_post(req, POLLIN, true);
+	fake_post(req, -ENOMEM, false);
+}
+
+START_TEST(test_alone_a_failure_after_a_completion_is_asked_for)
+{
+	struct evu_poll *p = watch(A, POLLIN, EVU_LEVEL);
+
+	fake.on_seen = complete_and_fail;
+	turn();
+	ck_assert_uint_eq(fake.checks, 1);
+	ck_assert_int_eq(fake_log.ntold, 0);
+	drop(p);
+}
+END_TEST
+
 /* The kernel reports a socket that can be written and then one that can be read: two edges, one
  * turn. */
 START_TEST(test_alone_two_edges_of_one_turn_are_both_told)
@@ -878,6 +896,7 @@ static TCase *alone_case(void)
 	tcase_add_test(tc, test_alone_what_settle_reaps_is_asked_for);
 	tcase_add_test(tc, test_alone_the_mask_told_is_what_was_asked_for);
 	tcase_add_test(tc, test_alone_a_request_that_fails_is_asked_for);
+	tcase_add_test(tc, test_alone_a_failure_after_a_completion_is_asked_for);
 	tcase_add_test(tc, test_alone_two_edges_of_one_turn_are_both_told);
 	return tc;
 }

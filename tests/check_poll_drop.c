@@ -202,6 +202,26 @@ START_TEST(test_the_hot_list_grows_while_some_are_hot)
 }
 END_TEST
 
+START_TEST(test_arming_and_telling_need_no_memory_after_want)
+{
+	int i;
+
+	for (i = 0; i < 300; i++)
+		many[i] = watch(2000 + i, POLLIN, EVU_LEVEL);
+	fake_mem_install(0);
+	turn();
+	ck_assert_int_eq(fake_live(), 300);
+	for (i = 0; i < 300; i++)
+		fire(2000 + i, POLLIN, true);
+	turn();
+	ck_assert_int_eq(fake_log.ntold, 300);
+	for (i = 0; i < 300; i++)
+		drop(many[i]);
+	ck_assert(evu_engine_settle(e));
+	ck_assert_int_eq(fake_mem_asked, 0);
+}
+END_TEST
+
 START_TEST(test_the_hot_list_has_room_for_holes_and_for_those_that_come_instead)
 {
 	int i, round;
@@ -371,6 +391,7 @@ static TCase *drop_case(void)
 	tcase_add_test(tc, test_the_same_number_wanted_after_a_drop_hears_nothing_of_the_old_file);
 	tcase_add_test(tc, test_a_hot_poll_that_is_dropped_is_not_asked_for);
 	tcase_add_test(tc, test_a_cancel_that_is_refused_costs_the_ring_and_nobodys_events);
+	tcase_add_test(tc, test_arming_and_telling_need_no_memory_after_want);
 	tcase_add_test(tc, test_the_hot_list_grows_while_some_are_hot);
 	tcase_add_test(tc, test_the_hot_list_has_room_for_holes_and_for_those_that_come_instead);
 	tcase_add_test(tc, test_what_another_thread_drops_is_cancelled_by_the_owner);

@@ -85,6 +85,43 @@ static void closed_over_tcp(void)
 	passes(base, 1);
 }
 
+/* A socket that is not connected yet has hung up, as the kernel sees it. That is not what is waited
+ * for, and must not use up what is. */
+static void closed_before_the_connection(int how)
+{
+	struct pollfd arrival;
+	int listener, fd, peer;
+
+	if (!closed_is_offered())
+		return;
+	listener = bound_socket(SOCK_STREAM, 0);
+	MUST(listen(listener, 1) == 0);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	MUST(fd >= 0);
+	struct event *ev = watch(base, fd, how, "closed");
+	passes(base, 3);
+	struct sockaddr_in sin = loopback(port_of(listener));
+	MUST(connect(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0 || errno == EINPROGRESS);
+	arrival = (struct pollfd){.fd = listener, .events = POLLIN};
+	MUST(poll(&arrival, 1, 5000) == 1);
+	peer = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	MUST(peer >= 0);
+	passes(base, 2);
+	close(peer);
+	say("loop: %d", event_base_loop(base, EVLOOP_ONCE));
+	say("pending %s", pending(ev));
+}
+
+static void closed_once_before_the_connection(void)
+{
+	closed_before_the_connection(EV_CLOSED);
+}
+
+static void closed_persistent_before_the_connection(void)
+{
+	closed_before_the_connection(EV_CLOSED | EV_PERSIST);
+}
+
 /* ---- EV_ET ---- */
 
 static bool edges_are_offered(void)
@@ -210,6 +247,27 @@ static void edge_of_a_pipe(void)
 	passes(base, 2);
 }
 
+/* What is always ready has neither an edge nor an end to report. */
+static void dev_null_has_no_edge(void)
+{
+	int null = open("/dev/null", O_RDWR | O_NONBLOCK | O_CLOEXEC), fd[2];
+	const char *method;
+
+	if (!edges_are_offered())
+		return;
+	MUST(null >= 0);
+	method = event_base_get_method(base);
+	say_refused(
+	    base, "edge", event_new(base, null, EV_READ | EV_ET | EV_PERSIST, note_cb, "edge"));
+	say_refused(base, "end", event_new(base, null, EV_CLOSED | EV_PERSIST, note_cb, "end"));
+	passes(base, 2);
+	new_pair(fd);
+	put(fd[1], "x");
+	watch(base, fd[0], EV_READ, "socket");
+	passes(base, 1);
+	say("same method: %s", yes(event_base_get_method(base) == method));
+}
+
 /* ---- several events on one fd ---- */
 
 static void one_event_for_both(void)
@@ -330,6 +388,8 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(closed_with_read),
     DIFF_SCENARIO(closed_beside_read_on_one_fd),
     DIFF_SCENARIO(closed_over_tcp),
+    DIFF_SCENARIO(closed_once_before_the_connection),
+    DIFF_SCENARIO(closed_persistent_before_the_connection),
     DIFF_SCENARIO(edge_once_for_each_arrival),
     DIFF_SCENARIO(edge_of_what_is_there_already),
     DIFF_SCENARIO(edge_of_writing),
@@ -337,6 +397,7 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(edges_two_on_one_fd),
     DIFF_SCENARIO(edge_of_the_end),
     DIFF_SCENARIO(edge_of_a_pipe),
+    DIFF_SCENARIO(dev_null_has_no_edge),
     DIFF_SCENARIO(one_event_for_both),
     DIFF_SCENARIO(newest_first_on_one_fd),
     DIFF_SCENARIO(read_and_write_events_on_one_fd),

@@ -531,6 +531,27 @@ static void files_and_directories_are_refused(void)
 	passes(base, 1);
 }
 
+/* Some files of /proc can be waited for, though they look regular; most cannot. */
+static void files_of_proc(void)
+{
+	static const char *const path[] = {"/proc/self/mountinfo", "/proc/self/mounts",
+	    "/proc/pressure/cpu", "/proc/self/stat", "/proc/self/environ", "/proc/self"};
+
+	base = new_base();
+	if (event_base_get_features(base) & EV_FEATURE_FDS)
+		return;
+	for (size_t i = 0; i < sizeof(path) / sizeof(path[0]); i++) {
+		int file = open(path[i], O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+		if (file < 0) {
+			say("no %s here", path[i]);
+			continue;
+		}
+		say_refused(base, path[i],
+		    event_new(base, file, EV_READ | EV_PERSIST, note_cb, "file of /proc"));
+	}
+}
+
 /* ---- HUP and ERR ---- */
 
 static void hang_up_goes_to_both_kinds(void)
@@ -747,6 +768,32 @@ static void closed_fd_is_refused(void)
 	passes(base, 1);
 }
 
+static void close_and_add_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct event **ev = arg;
+
+	say("closes its fd: %s", bits(what));
+	close(fd);
+	say_add("itself", *ev);
+}
+
+/* The fd is known, for it has been watched all the time, and closed all the same. */
+static void added_again_after_the_callback_closed_it(void)
+{
+	struct event *ev;
+	int fd[2];
+
+	base = new_base();
+	if (event_base_get_features(base) & EV_FEATURE_FDS)
+		return;
+	new_pair(fd);
+	ev = event_new(base, fd[0], EV_READ, close_and_add_cb, &ev);
+	say_add("first", ev);
+	put(fd[1], "x");
+	say("loop: %d", event_base_loop(base, 0));
+	say("pending %s", pending(ev));
+}
+
 static void negative_fd(void)
 {
 	struct timeval soon = msec(1);
@@ -807,6 +854,7 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(eventfds),
     DIFF_SCENARIO(epoll_fds_and_pidfds),
     DIFF_SCENARIO(files_and_directories_are_refused),
+    DIFF_SCENARIO(files_of_proc),
     DIFF_SCENARIO(hang_up_goes_to_both_kinds),
     DIFF_SCENARIO(own_shutdown),
     DIFF_SCENARIO(peer_shutdown_of_writing),
@@ -819,6 +867,7 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(all_deleted_and_closed_with_news_pending),
     DIFF_SCENARIO(freed_port_can_be_bound_again),
     DIFF_SCENARIO(closed_fd_is_refused),
+    DIFF_SCENARIO(added_again_after_the_callback_closed_it),
     DIFF_SCENARIO(negative_fd),
     DIFF_SCENARIO(huge_fd),
 };

@@ -517,6 +517,33 @@ static void freeing_the_other_base(void)
 	passes(base, 1);
 }
 
+/* ---- a child ---- */
+
+/* What the parent has caught is the parent's to report. */
+static void child_does_not_repeat_the_parents_signals(void)
+{
+	int n = 0, status = -1;
+
+	base = new_base();
+	event_add(evsignal_new(base, SIGUSR1, count_cb, &n), NULL);
+	raise_times(SIGUSR1, 3);
+	fflush(stdout);
+	pid_t pid = fork();
+	MUST(pid >= 0);
+	if (pid == 0) {
+		MUST(event_reinit(base) == 0);
+		one_pass(base);
+		say("in the child: %d", n);
+		raise(SIGUSR1);
+		one_pass(base);
+		say("of its own: %d", n);
+		exit(0);
+	}
+	MUST(waitpid(pid, &status, 0) == pid);
+	one_pass(base);
+	say("child ended with %d, in the parent: %d", status, n);
+}
+
 /* ---- refusals ---- */
 
 static void try_signal(const char *name, int sig)
@@ -597,6 +624,7 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(the_last_base_that_added_gets_it),
     DIFF_SCENARIO(the_looping_base_gets_it),
     DIFF_SCENARIO(freeing_the_other_base),
+    DIFF_SCENARIO(child_does_not_repeat_the_parents_signals),
     DIFF_SCENARIO(signals_refused),
     DIFF_SCENARIO(pending_and_counts),
 };

@@ -1,121 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * One base and several threads, with evthread_use_pthreads: what another thread may do while the
- * loop sleeps or a callback runs, and what it waits for.
- *
- * Nothing here depends on who is faster. Threads hand over by semaphores, and where one has to
- * sleep in the kernel first (the loop in its wait, a thread in event_del) the other looks it up in
- * /proc until it does.
+ * loop sleeps or a callback runs, and what it waits for. (What they close: diff_thread_close.c.)
  */
-#include "diff_common.h"
-
-#include <poll.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <sys/syscall.h>
-
-#include <event2/thread.h>
-
-static struct event_base *base;
-
-/* The loop's thread, and what it returned. */
-static pthread_t loop_thread;
-static _Atomic int loop_tid;
-static int loop_result;
-
-static sem_t in_callback, go_on;
-
-static void start(void)
-{
-	MUST(evthread_use_pthreads() == 0);
-	MUST(sem_init(&in_callback, 0, 0) == 0 && sem_init(&go_on, 0, 0) == 0);
-	base = new_base();
-}
-
-static void wait_for(sem_t *sem)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += DIFF_BOUND_S / 2;
-	while (sem_timedwait(sem, &until) != 0)
-		MUST(errno == EINTR);
-}
-
-static int thread_id(void)
-{
-	return (int)syscall(SYS_gettid);
-}
-
-/* The state letter that the kernel gives for a thread. */
-static char state_of(int tid)
-{
-	char path[64], line[512];
-	FILE *stat;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	stat = fopen(path, "r");
-	MUST(stat != NULL && fgets(line, sizeof(line), stat) != NULL);
-	fclose(stat);
-	return strrchr(line, ')')[2];
-}
-
-/* Returns when the thread has been asleep at several looks in a row. */
-static void until_asleep(_Atomic int *tid)
-{
-	int asleep = 0;
-
-	for (int waited_ms = 0; asleep < 10; waited_ms++) {
-		MUST(waited_ms < DIFF_BOUND_S * 500);
-		sleep_ms(1);
-		asleep = *tid && state_of(*tid) == 'S' ? asleep + 1 : 0;
-	}
-}
-
-static void *run_loop(void *flags)
-{
-	loop_tid = thread_id();
-	loop_result = event_base_loop(base, (int)(intptr_t)flags);
-	return NULL;
-}
-
-static void loop_in_a_thread(int flags)
-{
-	loop_tid = 0;
-	MUST(pthread_create(&loop_thread, NULL, run_loop, (void *)(intptr_t)flags) == 0);
-}
-
-static void loop_asleep_in_a_thread(int flags)
-{
-	loop_in_a_thread(flags);
-	until_asleep(&loop_tid);
-}
-
-static void join_loop(void)
-{
-	MUST(pthread_join(loop_thread, NULL) == 0);
-	say("loop: %d, break %s, exit %s", loop_result, yes(event_base_got_break(base)),
-	    yes(event_base_got_exit(base)));
-}
-
-/* Keeps the loop alive, without ever firing in a test. */
-static struct event *keep_alive(void)
-{
-	struct timeval later = msec(600000);
-	struct event *ev = event_new(base, -1, EV_PERSIST, note_cb, "keeps alive");
-
-	event_add(ev, &later);
-	return ev;
-}
-
-/* Callback: tells that it runs, and waits to be let go. */
-static void hold_cb(evutil_socket_t fd, short what, void *name)
-{
-	note_cb(fd, what, name);
-	sem_post(&in_callback);
-	wait_for(&go_on);
-	say("%s ends", (const char *)name);
-}
+#include "diff_looper.h"
 
 static void exit_cb(evutil_socket_t fd, short what, void *name)
 {
@@ -313,26 +201,6 @@ static void deleted_then_silent(void)
 	join_loop();
 }
 
-/* poll(2) itself holds the file until it is woken, which event_del does not wait for. */
-static void closed_by_another_thread_after_del(void)
-{
-	int fd[2];
-
-	start();
-	new_pair(fd);
-	keep_alive();
-	struct event *ev = event_new(base, fd[0], EV_READ | EV_PERSIST, note_cb, "deleted");
-	event_add(ev, NULL);
-	loop_asleep_in_a_thread(0);
-	say("del: %d", event_del(ev));
-	close(fd[0]);
-	if (strcmp(event_base_get_method(base), "poll") == 0)
-		until_asleep(&loop_tid);
-	say("the peer reads the end: %d", take(fd[1], 1));
-	event_base_loopbreak(base);
-	join_loop();
-}
-
 /* ---- a running callback ---- */
 
 struct deleter {
@@ -436,6 +304,71 @@ static void del_of_an_event_that_waits_in_the_queue(void)
 	say("del: %d", event_del(second));
 	sem_post(&go_on);
 	join_loop();
+}
+
+struct addition {
+	struct event *signal;
+	_Atomic int tid;
+	int result;
+};
+
+static void *add_with_a_timeout(void *arg)
+{
+	struct timeval later = msec(600000);
+	struct addition *a = arg;
+
+	a->tid = thread_id();
+	a->result = event_add(a->signal, &later);
+	return NULL;
+}
+
+/* Callback of the signal: while it runs another thread waits in event_add; then it adds one more.
+ */
+static void hold_and_add_cb(evutil_socket_t fd, short what, void *one_more)
+{
+	struct timeval later = msec(600000);
+
+	(void)fd;
+	(void)what;
+	sem_post(&in_callback);
+	wait_for(&go_on);
+	MUST(event_add(one_more, &later) == 0);
+	event_base_loopbreak(base);
+}
+
+static void add_a_signal_while_it_runs(int timers)
+{
+	struct timeval later = msec(600000);
+	struct addition a = {.result = -1};
+	pthread_t adder;
+
+	base = new_base();
+	for (int i = 0; i < timers; i++)
+		event_add(event_new(base, -1, 0, note_cb, "timer"), &later);
+	a.signal = evsignal_new(
+	    base, SIGUSR1, hold_and_add_cb, event_new(base, -1, 0, note_cb, "one more"));
+	event_add(a.signal, NULL);
+	MUST(raise(SIGUSR1) == 0);
+	loop_in_a_thread(0);
+	wait_for(&in_callback);
+	MUST(pthread_create(&adder, NULL, add_with_a_timeout, &a) == 0);
+	until_asleep(&a.tid);
+	sem_post(&go_on);
+	MUST(pthread_join(adder, NULL) == 0 && pthread_join(loop_thread, NULL) == 0);
+	if (a.result != 0 || !event_pending(a.signal, EV_TIMEOUT, NULL) ||
+	    event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED) < timers + 2)
+		say("with %d timers: lost", timers);
+	event_base_free(base);
+}
+
+/* Adding a signal's event waits for its callback, and lets go of the base meanwhile: what it has
+ * prepared before may be used up by others. */
+static void add_of_a_signal_waits_while_others_add(void)
+{
+	start();
+	for (int timers = 0; timers < 34; timers++)
+		add_a_signal_while_it_runs(timers);
+	say("done");
 }
 
 static void active_while_it_runs(void)
@@ -544,100 +477,6 @@ static void looped_in_two_threads_at_once(void)
 	event_base_loopbreak(base);
 	sem_post(&go_on);
 	join_loop();
-}
-
-static void freed_after_the_thread_is_gone(void)
-{
-	int fd[2];
-
-	start();
-	new_pair(fd);
-	event_add(event_new(base, fd[0], EV_READ | EV_PERSIST, note_cb, "read"), NULL);
-	loop_asleep_in_a_thread(0);
-	event_base_loopbreak(base);
-	join_loop();
-	event_base_free(base);
-	close(fd[0]);
-	say("the peer reads the end: %d", take(fd[1], 1));
-}
-
-/* The peer sees the end, whatever else happens or does not happen meanwhile. */
-static void say_the_end_comes(int peer)
-{
-	struct pollfd end = {.fd = peer, .events = POLLIN};
-
-	MUST(poll(&end, 1, 20000) == 1);
-	say("the peer reads the end: %d", take(peer, 1));
-}
-
-/* Deletes and closes; the peer has to see it without another turn of the loop. It may take the kernel a moment where the thread that
- * looped is alive and not in the loop (doc/compatibility.md). */
-static void say_closed_is_closed(struct event *ev, int fd[2])
-{
-	int result = event_del(ev);
-
-	close(fd[0]);
-	say("del: %d", result);
-	say_the_end_comes(fd[1]);
-}
-
-static void closed_while_a_callback_runs(void)
-{
-	int fd[2];
-
-	start();
-	new_pair(fd);
-	struct event *ev = event_new(base, fd[0], EV_READ | EV_PERSIST, note_cb, "read");
-	event_add(ev, NULL);
-	one_pass(base);
-	event_active(event_new(base, -1, 0, hold_cb, "callback"), EV_READ, 1);
-	loop_in_a_thread(0);
-	wait_for(&in_callback);
-	/* A busy loop lets go when its callback returns, and has not to poll again for that. */
-	say("del: %d", event_del(ev));
-	close(fd[0]);
-	sem_post(&go_on);
-	say_the_end_comes(fd[1]);
-	join_loop();
-}
-
-static void closed_after_the_looping_thread_is_gone(void)
-{
-	int fd[2];
-
-	start();
-	new_pair(fd);
-	struct event *ev = event_new(base, fd[0], EV_READ | EV_PERSIST, note_cb, "read");
-	event_add(ev, NULL);
-	loop_asleep_in_a_thread(0);
-	event_base_loopbreak(base);
-	join_loop();
-	say_closed_is_closed(ev, fd);
-}
-
-static void *loop_and_stay(void *arg)
-{
-	(void)arg;
-	one_pass(base);
-	sem_post(&in_callback);
-	wait_for(&go_on);
-	return NULL;
-}
-
-static void closed_between_loops_of_another_thread(void)
-{
-	pthread_t thread;
-	int fd[2];
-
-	start();
-	new_pair(fd);
-	struct event *ev = event_new(base, fd[0], EV_READ | EV_PERSIST, note_cb, "read");
-	event_add(ev, NULL);
-	MUST(pthread_create(&thread, NULL, loop_and_stay, NULL) == 0);
-	wait_for(&in_callback);
-	say_closed_is_closed(ev, fd);
-	sem_post(&go_on);
-	pthread_join(thread, NULL);
 }
 
 static void *loop_own_base(void *arg)
@@ -764,7 +603,6 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(waiting_forever_without_events),
     DIFF_SCENARIO(change_of_a_watched_fd),
     DIFF_SCENARIO(deleted_then_silent),
-    DIFF_SCENARIO(closed_by_another_thread_after_del),
     DIFF_SCENARIO(del_waits_for_the_callback),
     DIFF_SCENARIO(del_block_waits_for_the_callback),
     DIFF_SCENARIO(del_noblock_does_not_wait),
@@ -772,6 +610,7 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(del_block_of_a_finalize_event_waits),
     DIFF_SCENARIO(del_of_another_event_does_not_wait),
     DIFF_SCENARIO(del_of_an_event_that_waits_in_the_queue),
+    DIFF_SCENARIO(add_of_a_signal_waits_while_others_add),
     DIFF_SCENARIO(active_while_it_runs),
     DIFF_SCENARIO(break_while_it_runs),
     DIFF_SCENARIO(finalize_while_it_runs),
@@ -779,10 +618,6 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(made_here_looped_there),
     DIFF_SCENARIO(the_loop_moves_between_threads),
     DIFF_SCENARIO(looped_in_two_threads_at_once),
-    DIFF_SCENARIO(freed_after_the_thread_is_gone),
-    DIFF_SCENARIO(closed_while_a_callback_runs),
-    DIFF_SCENARIO(closed_after_the_looping_thread_is_gone),
-    DIFF_SCENARIO(closed_between_loops_of_another_thread),
     DIFF_SCENARIO(a_base_for_each_thread),
     DIFF_SCENARIO(nolock_base_beside_threads),
     DIFF_SCENARIO(notifiable_afterwards),

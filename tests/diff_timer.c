@@ -251,6 +251,28 @@ static void bad_time_values(void)
 	one_pass(base);
 }
 
+static int runs_in_passes(struct timeval interval, int turns)
+{
+	int n = 0;
+
+	base = new_base();
+	struct event *ev = event_new(base, -1, EV_PERSIST, count_cb, &n);
+	event_add(ev, &interval);
+	while (turns-- > 0)
+		one_pass(base);
+	event_free(ev);
+	event_base_free(base);
+	return n;
+}
+
+/* (Intervals of more than a second, or less than none, in tv_usec: stress_time.c. Stock does not
+ * get them right.) */
+static void persistent_timer_of_less_than_nothing(void)
+{
+	say("a second ago: %d of 3", runs_in_passes((struct timeval){-1, 0}, 3));
+	say("many years ago: %d of 3", runs_in_passes((struct timeval){-1000000000, 0}, 3));
+}
+
 static void common_timeouts(void)
 {
 	struct timeval ms30 = msec(30), ms20 = msec(20);
@@ -294,6 +316,32 @@ static void common_timeouts_deleted_and_moved(void)
 	say("pending %s %s %s", pending(a), pending(b), pending(c));
 	event_del(b);
 	say_loop(0);
+}
+
+/* However many other timers there are: a common timeout has no place among them, an ordinary one
+ * has. */
+static void common_timeout_becomes_ordinary(void)
+{
+	enum { MOST = 40 };
+	struct timeval common = msec(600000), other = msec(700000);
+
+	for (int n = 0; n <= MOST; n++) {
+		base = new_base();
+		const struct timeval *tv = event_base_init_common_timeout(base, &common);
+		struct event *ev = new_event("changes");
+		int added = event_add(ev, tv);
+		for (int i = 0; i < n; i++)
+			added += event_add(new_event("other"), &other);
+		added += event_add(ev, &other);
+		added += event_add(ev, tv);
+		added += event_add(ev, &other);
+		if (added != 0 || !event_pending(ev, EV_TIMEOUT, NULL) ||
+		    event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED) < n + 1)
+			say("with %d timers: lost", n);
+		event_free(ev);
+		event_base_free(base);
+	}
+	say("done");
 }
 
 static void common_timeout_persistent(void)
@@ -379,8 +427,10 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(timeout_of_a_fd_once),
     DIFF_SCENARIO(timers_are_never_early),
     DIFF_SCENARIO(bad_time_values),
+    DIFF_SCENARIO(persistent_timer_of_less_than_nothing),
     DIFF_SCENARIO(common_timeouts),
     DIFF_SCENARIO(common_timeouts_deleted_and_moved),
+    DIFF_SCENARIO(common_timeout_becomes_ordinary),
     DIFF_SCENARIO(common_timeout_persistent),
     DIFF_SCENARIO(cached_time),
     DIFF_SCENARIO(time_without_a_cache),

@@ -282,7 +282,7 @@ static void out_put(struct conn *c)
 				n = c->put.size - c->put_done;
 			value_fill(&c->put, c->put_done, c->out + c->out_end, n);
 		} else {
-			memcpy(c->out + c->out_end, "\r\n" + (c->put_done - c->put.size), n);
+			memcpy(c->out + c->out_end, &"\r\n"[c->put_done - c->put.size], n);
 		}
 		c->out_end += n;
 		c->put_done += n;
