@@ -173,7 +173,9 @@ int evu_engine_reinit(struct evu_engine *e)
 	evu_engine_guard(e);
 	ring_close(e, !ours(e));
 	rc = ring_open(e, e->method);
-	return e->wake.fd < 0 ? wake_renew(e) : rc;
+	if (rc == 0 && e->wake.fd < 0)
+		rc = wake_renew(e);
+	return rc;
 }
 
 void evu_engine_enter(struct evu_engine *e)
@@ -338,10 +340,11 @@ int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 		if (e->handoff)
 			(void)evu_engine_settle(e);
 		/* Hot fds that cannot be asked about have to be armed anew before this turn can tell of them. */
-		if (e->nhot) {
+		if (e->nhot && e->ring) {
 			evu_poll_confirm(e);
 			blind = e->blind && evu_link_linked(&e->pending);
 		}
 	} while ((!slept || blind) && !e->told && !e->woken);
+	e->woken = false;
 	return 0;
 }

@@ -465,7 +465,7 @@ int evu_poll_want(struct evu_poll *p, unsigned mask, enum evu_watch watch, bool 
 	p->denied = false;
 	p->want = (uint16_t)mask;
 	p->watch = watch;
-	if (e->ring && e->ring->ops->any_thread && !evu_link_linked(&p->pending) && !p->bare)
+	if (e->ring && e->ring->ops->any_thread && !evu_link_linked(&p->pending) && p->hot < 0)
 		rc = want_now(e, p);
 	else
 		rc = want_later(e, p, known);
