@@ -264,10 +264,11 @@ void evc_notify(struct event_base *base)
 	evu_engine_wake(base->engine);
 }
 
-void evc_settle(struct event_base *base)
+void evc_settle_now(struct event_base *base)
 {
 	struct evu_engine *e = base->engine;
 
+	base->to_settle = false;
 	if (!evu_engine_unsettled(e) || evu_engine_settle(e))
 		return;
 	/* The loop's thread sleeps: it needs no lock but the one that waiting gives up, and comes here first. */

@@ -122,6 +122,7 @@ struct event_base {
 	int event_continue;         /* loopcontinue, or something more urgent came: a new turn after this callback */
 	int event_running_priority; /* -1 when no callbacks are being run */
 	int running_loop;
+	bool to_settle;         /* an fd was dropped: evc_settle has something to look at */
 	int n_deferreds_queued; /* deferred callbacks made active in this turn */
 
 	struct evcallback_list *activequeues; /* [nactivequeues], most urgent first */
@@ -187,7 +188,12 @@ static inline struct event *evc_event_of(struct event_callback *evcb)
 void evc_notify(struct event_base *base);
 /* What was deleted leaves the kernel before this returns, unless the loop's thread is busy with callbacks: then it leaves as
  * soon as those are done. May give up the lock for a moment if another thread runs the loop. */
-void evc_settle(struct event_base *base);
+void evc_settle_now(struct event_base *base);
+static inline void evc_settle(struct event_base *base)
+{
+	if (base->to_settle)
+		evc_settle_now(base);
+}
 
 /* queue.c */
 bool evc_has_events(const struct event_base *base);

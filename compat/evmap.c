@@ -96,7 +96,7 @@ static bool slot_full(const struct evc_fd *slot)
 }
 
 /* Tells the engine what is wanted now: 0, 1 if that is new to the kernel, or -errno. */
-static int slot_update(struct evc_fd *slot, bool known)
+static int slot_update(struct event_base *base, struct evc_fd *slot, bool known)
 {
 	unsigned mask = slot_mask(slot);
 	unsigned old_want = slot->poll.want;
@@ -105,6 +105,7 @@ static int slot_update(struct evc_fd *slot, bool known)
 
 	if (!mask) {
 		evu_poll_drop(&slot->poll);
+		base->to_settle = true;
 		return old_want != 0;
 	}
 	rc = evu_poll_want(&slot->poll, mask, slot_watch(slot), known);
@@ -149,7 +150,7 @@ int evc_io_add(struct event_base *base, struct event *ev)
 	}
 	slot_count(slot, ev, 1);
 	LIST_INSERT_HEAD(&slot->events, ev, ev_io_next);
-	rc = slot_update(slot, false);
+	rc = slot_update(base, slot, false);
 	if (rc < 0) {
 		LIST_REMOVE(ev, ev_io_next);
 		slot_count(slot, ev, -1);
@@ -168,7 +169,7 @@ int evc_io_del(struct event_base *base, struct event *ev)
 	evc_assert(slot);
 	LIST_REMOVE(ev, ev_io_next);
 	slot_count(slot, ev, -1);
-	rc = slot_update(slot, true);
+	rc = slot_update(base, slot, true);
 	if (rc < 0) {
 		/* Memory, or the fd is closed: what is left of the events goes unheard, as after any close. */
 		event_debug("fd %d: cannot change what is watched: %s", ev->ev_fd, strerror(-rc));
@@ -182,7 +183,7 @@ void evc_io_renew(struct event_base *base, struct event *ev)
 	struct evc_fd *slot = slot_find(base, ev->ev_fd);
 
 	if (slot && slot->poll.want)
-		(void)slot_update(slot, true);
+		(void)slot_update(base, slot, true);
 }
 
 bool evc_io_active(struct event_base *base, evutil_socket_t fd, short what)
@@ -201,19 +202,24 @@ bool evc_io_active(struct event_base *base, evutil_socket_t fd, short what)
 	return any;
 }
 
-/* What a mask means, in the words of libevent's epoll method, or of its poll method, which differ. */
+/* What a mask means, in the words of libevent's epoll method, or of its poll method, which differ about hang-ups. */
 static short meaning(enum evu_method method, unsigned mask)
 {
-	bool both;
+	short what = method == EVU_POLL2 ? 0 : EV_ET;
 
+	if (mask & POLLIN)
+		what |= EV_READ;
+	if (mask & POLLOUT)
+		what |= EV_WRITE;
+	if (mask & POLLRDHUP)
+		what |= EV_CLOSED;
+	if (!(mask & (POLLHUP | POLLERR | POLLNVAL)))
+		return what;
 	if (method == EVU_POLL2)
-		both = mask & (POLLHUP | POLLERR | POLLNVAL);
-	else
-		both = mask & POLLERR || (mask & POLLHUP && !(mask & POLLRDHUP));
-	if (both && method != EVU_POLL2)
+		return what | EV_READ | EV_WRITE;
+	if (mask & POLLERR || !(mask & POLLRDHUP))
 		return EV_READ | EV_WRITE | EV_ET;
-	return (short)((mask & POLLIN || both ? EV_READ : 0) | (mask & POLLOUT || both ? EV_WRITE : 0) |
-	    (mask & POLLRDHUP ? EV_CLOSED : 0) | (method == EVU_POLL2 ? 0 : EV_ET));
+	return what;
 }
 
 bool evc_io_ready(void *arg, struct evu_poll *poll, unsigned mask)

@@ -111,29 +111,14 @@ void evu_op_orphan(struct evu_op *op)
 	op->ctx = NULL;
 }
 
-struct evu_op *evu_op_find(const struct evu_op_pool *pool, uint64_t tag)
+void evu_op_end(struct evu_op_pool *pool, struct evu_op *op, int res)
 {
-	struct evu_op *op = evu_op_peek(pool, tag);
-
-	if (!op || op->gen != tag >> 32 || op->state == EVU_OP_IDLE)
-		return NULL;
-	return op;
-}
-
-void evu_op_complete(struct evu_op_pool *pool, uint64_t tag, int res, bool more)
-{
-	struct evu_op *op = evu_op_find(pool, tag);
-
-	if (!op)
-		return;
-	if (!more) {
-		assert(pool->in_flight > 0);
-		op->state = EVU_OP_IDLE;
-		pool->in_flight--;
-	}
+	assert(pool->in_flight > 0);
+	op->state = EVU_OP_IDLE;
+	pool->in_flight--;
 	if (op->handler)
-		op->handler(op, op->ctx, res, more);
-	if (!more && !op->handed)
+		op->handler(op, op->ctx, res, false);
+	if (!op->handed)
 		evu_op_put(pool, op);
 }
 

@@ -75,8 +75,6 @@ void evu_op_orphan(struct evu_op *op);
 void evu_op_hand(struct evu_op **list, struct evu_op *op);
 /* Takes an op that is still ARMED off the list; NULL when there is none left. */
 struct evu_op *evu_op_take_handed(struct evu_op_pool *pool, struct evu_op **list);
-/* A completion for `tag`. Unknown and outdated tags are ignored. */
-void evu_op_complete(struct evu_op_pool *pool, uint64_t tag, int res, bool more);
 /* Calls fn for each op that is ARMED; fn may cancel it. */
 void evu_op_each_armed(
     struct evu_op_pool *pool, void (*fn)(struct evu_op *op, void *arg), void *arg);
@@ -100,6 +98,29 @@ static inline struct evu_op *evu_op_peek(const struct evu_op_pool *pool, uint64_
 }
 
 /* The op of a tag, NULL when that life is over. */
-struct evu_op *evu_op_find(const struct evu_op_pool *pool, uint64_t tag);
+static inline struct evu_op *evu_op_find(const struct evu_op_pool *pool, uint64_t tag)
+{
+	struct evu_op *op = evu_op_peek(pool, tag);
+
+	if (!op || op->gen != tag >> 32 || op->state == EVU_OP_IDLE)
+		return NULL;
+	return op;
+}
+
+/* The last completion of op. */
+void evu_op_end(struct evu_op_pool *pool, struct evu_op *op, int res);
+
+/* A completion for `tag`. Unknown and outdated tags are ignored. */
+static inline void evu_op_complete(struct evu_op_pool *pool, uint64_t tag, int res, bool more)
+{
+	struct evu_op *op = evu_op_find(pool, tag);
+
+	if (!op)
+		return;
+	if (!more)
+		evu_op_end(pool, op, res);
+	else if (op->handler)
+		op->handler(op, op->ctx, res, true);
+}
 
 #endif

@@ -40,6 +40,9 @@ static void hot_pack(struct evu_engine *e)
 {
 	int i, n = 0;
 
+	if (!e->holes)
+		return;
+	e->holes = 0;
 	for (i = 0; i < e->nhot; i++) {
 		struct evu_poll *p = e->hot[i];
 
@@ -69,6 +72,7 @@ static void hot_remove(struct evu_engine *e, struct evu_poll *p)
 	if (p->hot < 0)
 		return;
 	e->hot[p->hot] = NULL;
+	e->holes++;
 	p->hot = -1;
 	p->hint = 0;
 }

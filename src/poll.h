@@ -32,7 +32,8 @@ struct evu_engine {
 	/* Polls that poll(2) must confirm, in the order in which they are told. Room for `npolls` is always reserved. */
 	struct evu_poll **hot;
 	struct pollfd *checks;
-	int nhot;
+	int nhot; /* with holes: what was dropped leaves a NULL */
+	int holes;
 	int cap_hot;
 	int npolls; /* polls with want != 0, but for the wake-up */
 	int narmed; /* polls with an op */
