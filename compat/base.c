@@ -159,7 +159,8 @@ struct event_base *event_base_new(void)
 }
 
 /* Takes a callback off its queue, and runs it if it is a finalizer. 1 if it was the program's. */
-static int cancel_callback(struct event_base *base, struct event_callback *evcb, bool run_finalizers)
+static int cancel_callback(
+    struct event_base *base, struct event_callback *evcb, bool run_finalizers)
 {
 	bool internal = evcb->evcb_flags & EVLIST_INIT && evcb->evcb_flags & EVLIST_INTERNAL;
 
@@ -241,7 +242,8 @@ void event_base_free_nofinalize(struct event_base *base)
 	base_free(base, false);
 }
 
-/* Works in any process and is needed in none: a child's engine finds out by itself. It is the chance to learn of errors. */
+/* Works in any process and is needed in none: a child's engine finds out by itself. It is the
+ * chance to learn of errors. */
 int event_reinit(struct event_base *base)
 {
 	int rc;
@@ -271,7 +273,8 @@ void evc_settle_now(struct event_base *base)
 	base->to_settle = false;
 	if (!evu_engine_unsettled(e) || evu_engine_settle(e))
 		return;
-	/* The loop's thread sleeps: it needs no lock but the one that waiting gives up, and comes here first. */
+	/* The loop's thread sleeps: it needs no lock but the one that waiting gives up, and comes
+	 * here first. */
 	while (base->settled_cond && evu_engine_asleep(e) && evu_engine_unsettled(e)) {
 		evu_engine_wake(e);
 		base->settle_waiters++;
@@ -386,7 +389,8 @@ struct event *event_base_get_running_event(struct event_base *base)
 	struct event *ev = NULL;
 
 	EVBASE_LOCK(base);
-	if (evc_in_loop_thread(base) && base->current_event && base->current_event->evcb_flags & EVLIST_INIT)
+	if (evc_in_loop_thread(base) && base->current_event &&
+	    base->current_event->evcb_flags & EVLIST_INIT)
 		ev = evc_event_of(base->current_event);
 	EVBASE_UNLOCK(base);
 	return ev;

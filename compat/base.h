@@ -2,13 +2,15 @@
 /*
  * The event_base: what the files of the event room share.
  *
- * One lock per base (NULL without threads), held whenever a field is looked at. It is given up in two places only: while the
- * engine sleeps, and while a callback of the program runs. Functions whose names end in nolock_ expect it held, and so do all
- * evc_ functions here, unless they say otherwise.
+ * One lock per base (NULL without threads), held whenever a field is looked at. It is given up in
+ * two places only: while the engine sleeps, and while a callback of the program runs. Functions
+ * whose names end in nolock_ expect it held, and so do all evc_ functions here, unless they say
+ * otherwise.
  *
- * Life of an event, as flags: INIT after event_assign; INSERTED while its fd or signal is watched; TIMEOUT while its deadline is
- * in the heap or in a common list; ACTIVE or ACTIVE_LATER while its callback waits to be run; FINALIZING from event_finalize
- * on. Each of INSERTED, TIMEOUT and ACTIVE counts one in event_count, unless the event is INTERNAL.
+ * Life of an event, as flags: INIT after event_assign; INSERTED while its fd or signal is watched;
+ * TIMEOUT while its deadline is in the heap or in a common list; ACTIVE or ACTIVE_LATER while its
+ * callback waits to be run; FINALIZING from event_finalize on. Each of INSERTED, TIMEOUT and ACTIVE
+ * counts one in event_count, unless the event is INTERNAL.
  */
 #ifndef COMPAT_BASE_H
 #define COMPAT_BASE_H
@@ -41,7 +43,8 @@
 #define ev_heap_pos ev_timeout_pos.min_heap_idx /* -1: not in the heap */
 #define ev_common_next ev_timeout_pos.ev_next_with_common_timeout
 
-/* What a callback is, and so how it is run. The numbers are part of the ABI: sister libraries fill them in. */
+/* What a callback is, and so how it is run. The numbers are part of the ABI: sister libraries fill
+ * them in. */
 enum evc_closure {
 	EV_CLOSURE_EVENT,
 	EV_CLOSURE_EVENT_SIGNAL,
@@ -66,7 +69,8 @@ enum evc_del {
 
 TAILQ_HEAD(evcallback_list, event_callback);
 
-/* Events that share one timeout value wait in a queue, in order; the queue's own event waits in the heap for its first. */
+/* Events that share one timeout value wait in a queue, in order; the queue's own event waits in the
+ * heap for its first. */
 struct evc_common {
 	struct event_list events;
 	struct timeval duration; /* with the magic that tells it from an ordinary timeval */
@@ -83,7 +87,8 @@ struct event_once {
 
 struct evc_fd;
 
-/* Maps fds to what is watched of them. Slots are made at the first add and kept until the base is freed. */
+/* Maps fds to what is watched of them. Slots are made at the first add and kept until the base is
+ * freed. */
 struct evc_fdmap {
 	struct evc_fd **slots;
 	int len;
@@ -95,8 +100,9 @@ struct evc_sigmap {
 };
 
 /*
- * Two members of stock's struct event_base are looked at by programs that were built with its private header (its own tests
- * among them): the signal pipe's descriptors and those of the notification. This library has neither; they find -1 there.
+ * Two members of stock's struct event_base are looked at by programs that were built with its
+ * private header (its own tests among them): the signal pipe's descriptors and those of the
+ * notification. This library has neither; they find -1 there.
  */
 struct evc_abi {
 	char unused_a[168];
@@ -114,12 +120,14 @@ struct event_base {
 	int virtual_event_count_max;
 	int event_count;
 	int event_count_max;
-	int event_count_active; /* callbacks on all active queues and the later queue, internal ones too */
+	int event_count_active; /* callbacks on all active queues and the later queue, internal ones
+				   too */
 	int event_count_active_max;
 
-	int event_gotterm;          /* loopexit: leave before the next turn */
-	int event_break;            /* loopbreak: leave after this callback */
-	int event_continue;         /* loopcontinue, or something more urgent came: a new turn after this callback */
+	int event_gotterm;  /* loopexit: leave before the next turn */
+	int event_break;    /* loopbreak: leave after this callback */
+	int event_continue; /* loopcontinue, or something more urgent came: a new turn after this
+			       callback */
 	int event_running_priority; /* -1 when no callbacks are being run */
 	int running_loop;
 	bool to_settle;         /* an fd was dropped: evc_settle has something to look at */
@@ -137,9 +145,10 @@ struct event_base {
 	struct evc_sigmap sigmap;
 	struct evc_sigs sig;
 
-	struct evu_heap timeheap; /* keys in us of the monotonic clock; may be earlier than ev_timeout, never later */
-	int64_t now_us;           /* the cached time; 0: none */
-	struct timeval now_tv;    /* the same, where there is one */
+	struct evu_heap timeheap;     /* keys in us of the monotonic clock; may be earlier than
+					 ev_timeout, never later */
+	int64_t now_us;               /* the cached time; 0: none */
+	struct timeval now_tv;        /* the same, where there is one */
 	struct timeval tv_clock_diff; /* wall clock minus monotonic clock */
 	int64_t clock_diff_at_us;     /* when that was last looked at */
 	struct evutil_monotonic_timer monotonic_timer;
@@ -186,8 +195,9 @@ static inline struct event *evc_event_of(struct event_callback *evcb)
 /* base.c */
 /* Wakes the loop, at most once a turn. */
 void evc_notify(struct event_base *base);
-/* What was deleted leaves the kernel before this returns, unless the loop's thread is busy with callbacks: then it leaves as
- * soon as those are done. May give up the lock for a moment if another thread runs the loop. */
+/* What was deleted leaves the kernel before this returns, unless the loop's thread is busy with
+ * callbacks: then it leaves as soon as those are done. May give up the lock for a moment if another
+ * thread runs the loop. */
 void evc_settle_now(struct event_base *base);
 static inline void evc_settle(struct event_base *base)
 {

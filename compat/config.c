@@ -2,8 +2,9 @@
 /*
  * event_config, and the choice of a method.
  *
- * Methods are tried best first: io_uring, epoll, poll. One is left out if the configuration avoids it by name, if it lacks a
- * required feature, or if EVENT_NO<NAME> is in the environment (which set-user-ID programs and IGNORE_ENV do not look at).
+ * Methods are tried best first: io_uring, epoll, poll. One is left out if the configuration avoids
+ * it by name, if it lacks a required feature, or if EVENT_NO<NAME> is in the environment (which
+ * set-user-ID programs and IGNORE_ENV do not look at).
  */
 #include <limits.h>
 #include <string.h>
@@ -83,8 +84,8 @@ int event_config_set_num_cpus_hint(struct event_config *cfg, int cpus)
 	return cfg ? 0 : -1;
 }
 
-int event_config_set_max_dispatch_interval(struct event_config *cfg, const struct timeval *max_interval,
-    int max_callbacks, int min_priority)
+int event_config_set_max_dispatch_interval(struct event_config *cfg,
+    const struct timeval *max_interval, int max_callbacks, int min_priority)
 {
 	if (max_interval)
 		cfg->max_dispatch_interval = *max_interval;
@@ -125,7 +126,8 @@ unsigned evc_config_methods(const struct event_config *cfg)
 	for (m = 0; m < EVU_NMETHODS; m++) {
 		const char *name = evu_method_name((enum evu_method)m);
 
-		if (cfg && (avoided(cfg, name) || cfg->features & ~evc_method_features((enum evu_method)m)))
+		if (cfg && (avoided(cfg, name) ||
+			       cfg->features & ~evc_method_features((enum evu_method)m)))
 			continue;
 		if (look && forbidden(name))
 			continue;

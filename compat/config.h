@@ -14,14 +14,15 @@ struct evc_avoided {
 
 struct event_config {
 	TAILQ_HEAD(evc_avoided_list, evc_avoided) avoided;
-	int features; /* enum event_method_feature, or-ed */
-	int flags;    /* enum event_base_config_flag, or-ed */
+	int features;                         /* enum event_method_feature, or-ed */
+	int flags;                            /* enum event_base_config_flag, or-ed */
 	struct timeval max_dispatch_interval; /* tv_sec -1: none */
 	int max_dispatch_callbacks;
 	int limit_callbacks_after_prio;
 };
 
-/* The methods that cfg (NULL: no wishes) and the environment leave, as evu_engine_new takes them. */
+/* The methods that cfg (NULL: no wishes) and the environment leave, as evu_engine_new takes them.
+ */
 unsigned evc_config_methods(const struct event_config *cfg);
 int evc_method_features(enum evu_method method);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The table of debug mode: open addressing over event addresses, kept at most half full, with its own lock. It trusts nothing that
- * is written in an event.
+ * The table of debug mode: open addressing over event addresses, kept at most half full, with its
+ * own lock. It trusts nothing that is written in an event.
  */
 #include <fcntl.h>
 
@@ -117,7 +117,8 @@ void evc_debug_added(const struct event *ev, bool added)
 	if (e)
 		e->added = added;
 	else
-		die(ev, added ? "event_add" : "event_del", "called on an event that was never set up:");
+		die(ev, added ? "event_add" : "event_del",
+		    "called on an event that was never set up:");
 	EVLOCK_UNLOCK(lock, 0);
 }
 
@@ -156,7 +157,8 @@ void event_enable_debug_mode(void)
 	if (event_debug_mode_on_)
 		event_errx(1, "event_enable_debug_mode was called twice");
 	if (too_late)
-		event_errx(1, "event_enable_debug_mode must be called before any event or event_base is made");
+		event_errx(1, "event_enable_debug_mode must be called before any event or "
+			      "event_base is made");
 	event_debug_mode_on_ = 1;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Debug mode: a table, kept apart from the events themselves, of which events were assigned and which are added, so that misuse of
- * an event is found even when its memory was overwritten. All of these do nothing unless event_enable_debug_mode() was called.
+ * Debug mode: a table, kept apart from the events themselves, of which events were assigned and
+ * which are added, so that misuse of an event is found even when its memory was overwritten. All of
+ * these do nothing unless event_enable_debug_mode() was called.
  */
 #ifndef COMPAT_DEBUG_H
 #define COMPAT_DEBUG_H

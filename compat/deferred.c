@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Deferred callbacks: bare event_callbacks that the sister libraries schedule; and virtual events, which only keep a loop alive.
+ * Deferred callbacks: bare event_callbacks that the sister libraries schedule; and virtual events,
+ * which only keep a loop alive.
  */
 #include "base.h"
 
-/* So many deferred callbacks may become active in one turn; later ones wait for the next, lest I/O starve. */
+/* So many deferred callbacks may become active in one turn; later ones wait for the next, lest I/O
+ * starve. */
 #define MAX_DEFERREDS_QUEUED 32
 
 void event_deferred_cb_init_(

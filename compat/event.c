@@ -19,7 +19,8 @@ static int assign_closure(struct event *ev)
 {
 	if (ev->ev_events & EV_SIGNAL) {
 		if (ev->ev_events & EVC_IO) {
-			event_warnx("event_assign: EV_SIGNAL does not go with EV_READ, EV_WRITE or EV_CLOSED");
+			event_warnx("event_assign: EV_SIGNAL does not go with EV_READ, EV_WRITE or "
+				    "EV_CLOSED");
 			return -1;
 		}
 		ev->ev_closure = EV_CLOSURE_EVENT_SIGNAL;
@@ -147,13 +148,15 @@ static int add_source(struct event_base *base, struct event *ev)
 }
 
 /* Sets the deadline. True iff the loop may have to wake earlier. */
-static bool add_timeout(struct event_base *base, struct event *ev, const struct timeval *tv, int absolute)
+static bool add_timeout(
+    struct event_base *base, struct event *ev, const struct timeval *tv, int absolute)
 {
 	int64_t at = absolute ? evc_tv_us(tv) : evc_interval_us(base, tv);
 
 	if (ev->ev_closure == EV_CLOSURE_EVENT_PERSIST && !absolute)
 		ev->ev_io_timeout = *tv;
-	/* Rescheduled before its callback ran for the old deadline: it does not run for that any more. */
+	/* Rescheduled before its callback ran for the old deadline: it does not run for that any
+	 * more. */
 	if (ev->ev_flags & EVLIST_ACTIVE && ev->ev_res & EV_TIMEOUT) {
 		stop_repeating(ev);
 		evc_remove_active(base, &ev->ev_evcallback);
@@ -200,8 +203,9 @@ int event_add_nolock_(struct event *ev, const struct timeval *tv, int tv_is_abso
 }
 
 /*
- * What servers do most: an event that is waiting, and not about to run, gets a later deadline. It comes down to one store. True iff
- * that is what it was, and it is done. Whatever else event_add has to do is left to the long way.
+ * What servers do most: an event that is waiting, and not about to run, gets a later deadline. It
+ * comes down to one store. True iff that is what it was, and it is done. Whatever else event_add
+ * has to do is left to the long way.
  */
 static bool put_off(struct event_base *base, struct event *ev, const struct timeval *tv)
 {
@@ -266,8 +270,8 @@ int event_del_nolock_(struct event *ev, int blocking)
 		return 0;
 	evc_assert(!(ev->ev_flags & ~EVLIST_ALL));
 	stop_repeating(ev);
-	/* A loop that sleeps until this deadline has to look for the next one, or see that it has nothing left to do. (Stock
-	 * sleeps on: libevent #1727.) */
+	/* A loop that sleeps until this deadline has to look for the next one, or see that it has
+	 * nothing left to do. (Stock sleeps on: libevent #1727.) */
 	if (ev->ev_flags & EVLIST_TIMEOUT)
 		notify = evc_timeout_clear(base, ev);
 	del_active(base, ev);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The calls of event2/event_compat.h, from the days when a process had one event_base: the one that event_init made last.
+ * The calls of event2/event_compat.h, from the days when a process had one event_base: the one that
+ * event_init made last.
  */
 #include "base.h"
 
@@ -48,7 +49,8 @@ int event_priority_init(int npriorities)
 	return event_base_priority_init(event_global_current_base_, npriorities);
 }
 
-void event_set(struct event *ev, evutil_socket_t fd, short events, event_callback_fn callback, void *arg)
+void event_set(
+    struct event *ev, evutil_socket_t fd, short events, event_callback_fn callback, void *arg)
 {
 	int r = event_assign(ev, event_global_current_base_, fd, events, callback, arg);
 

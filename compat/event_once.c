@@ -20,7 +20,8 @@ static void once_cb(evutil_socket_t fd, short what, void *arg)
 /* Makes it pending. A timeout of nothing is active at once, in the order of the calls. */
 static int once_start(struct event_base *base, struct event_once *once, const struct timeval *tv)
 {
-	bool at_once = !(once->ev.ev_events & (EV_READ | EV_WRITE | EV_CLOSED)) && (!tv || !evutil_timerisset(tv));
+	bool at_once = !(once->ev.ev_events & (EV_READ | EV_WRITE | EV_CLOSED)) &&
+		       (!tv || !evutil_timerisset(tv));
 	int r = 0;
 
 	EVBASE_LOCK(base);
@@ -56,8 +57,8 @@ int event_base_once(struct event_base *base, evutil_socket_t fd, short events,
 	return 0;
 }
 
-int event_once(
-    evutil_socket_t fd, short events, event_callback_fn callback, void *arg, const struct timeval *tv)
+int event_once(evutil_socket_t fd, short events, event_callback_fn callback, void *arg,
+    const struct timeval *tv)
 {
 	return event_base_once(event_global_current_base_, fd, events, callback, arg, tv);
 }

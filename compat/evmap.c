@@ -2,11 +2,12 @@
 /*
  * The maps. Each fd has one watch at the engine for all its events: the union of what they want.
  *
- * How an fd is watched: events with EV_ET are edge-triggered, all of an fd's or none. An fd with a single event that is not
- * persistent is watched once: when it fires, the request is over by itself, and nothing has to be cancelled before the callback
- * (unless it wants EV_CLOSED: fds that hang up without it fire for nothing).
- * Everything else is watched as long as it has events. A watch stays what it is while it serves: changing it costs more than a
- * report that nobody waits for.
+ * How an fd is watched: events with EV_ET are edge-triggered, all of an fd's or none. An fd with a
+ * single event that is not persistent is watched once: when it fires, the request is over by
+ * itself, and nothing has to be cancelled before the callback (unless it wants EV_CLOSED: fds that
+ * hang up without it fire for nothing). Everything else is watched as long as it has events. A
+ * watch stays what it is while it serves: changing it costs more than a report that nobody waits
+ * for.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +68,7 @@ static struct evc_fd *slot_make(struct event_base *base, evutil_socket_t fd)
 static unsigned slot_mask(const struct evc_fd *slot)
 {
 	return (slot->nread ? POLLIN : 0u) | (slot->nwrite ? POLLOUT : 0u) |
-	    (slot->nclose ? POLLRDHUP : 0u);
+	       (slot->nclose ? POLLRDHUP : 0u);
 }
 
 static enum evu_watch slot_watch(const struct evc_fd *slot)
@@ -92,7 +93,8 @@ static void slot_count(struct evc_fd *slot, const struct event *ev, int n)
 
 static bool slot_full(const struct evc_fd *slot)
 {
-	return slot->nread == MAX_PER_FD || slot->nwrite == MAX_PER_FD || slot->nclose == MAX_PER_FD;
+	return slot->nread == MAX_PER_FD || slot->nwrite == MAX_PER_FD ||
+	       slot->nclose == MAX_PER_FD;
 }
 
 /* Tells the engine what is wanted now: 0, 1 if that is new to the kernel, or -errno. */
@@ -145,7 +147,8 @@ int evc_io_add(struct event_base *base, struct event *ev)
 		return -1;
 	}
 	if (event_debug_mode_on_ && mixes_edges(slot, ev)) {
-		event_warnx("event_add: edge-triggered and other events do not mix on fd %d", ev->ev_fd);
+		event_warnx(
+		    "event_add: edge-triggered and other events do not mix on fd %d", ev->ev_fd);
 		return -1;
 	}
 	slot_count(slot, ev, 1);
@@ -171,7 +174,8 @@ int evc_io_del(struct event_base *base, struct event *ev)
 	slot_count(slot, ev, -1);
 	rc = slot_update(base, slot, true);
 	if (rc < 0) {
-		/* Memory, or the fd is closed: what is left of the events goes unheard, as after any close. */
+		/* Memory, or the fd is closed: what is left of the events goes unheard, as after
+		 * any close. */
 		event_debug("fd %d: cannot change what is watched: %s", ev->ev_fd, strerror(-rc));
 		return 1;
 	}
@@ -202,7 +206,8 @@ bool evc_io_active(struct event_base *base, evutil_socket_t fd, short what)
 	return any;
 }
 
-/* What a mask means, in the words of libevent's epoll method, or of its poll method, which differ about hang-ups. */
+/* What a mask means, in the words of libevent's epoll method, or of its poll method, which differ
+ * about hang-ups. */
 static short meaning(enum evu_method method, unsigned mask)
 {
 	short what = method == EVU_POLL2 ? 0 : EV_ET;

@@ -15,12 +15,13 @@ struct evc_fd {
 	uint16_t nclose;
 };
 
-/* -1 with errno and a warning where the fd cannot be watched; otherwise 0, and 1 if the kernel has something new to watch, which
- * a sleeping loop must be told. */
+/* -1 with errno and a warning where the fd cannot be watched; otherwise 0, and 1 if the kernel has
+ * something new to watch, which a sleeping loop must be told. */
 int evc_io_add(struct event_base *base, struct event *ev);
 /* 1 if that changed what the kernel watches. */
 int evc_io_del(struct event_base *base, struct event *ev);
-/* An event that is inserted was active and will not be run after all: its fd is to be looked at again. */
+/* An event that is inserted was active and will not be run after all: its fd is to be looked at
+ * again. */
 void evc_io_renew(struct event_base *base, struct event *ev);
 /* The events of fd that wait for any of `what` become active. True iff there are such. */
 bool evc_io_active(struct event_base *base, evutil_socket_t fd, short what);

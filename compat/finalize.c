@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Finalizers: callbacks that the loop runs when nothing else of an event can run any more, so that its memory may go.
+ * Finalizers: callbacks that the loop runs when nothing else of an event can run any more, so that
+ * its memory may go.
  */
 #include "debug.h"
 
@@ -13,7 +14,8 @@ static void finalize(struct event *ev, enum evc_closure closure, event_finalize_
 	ev->ev_flags |= EVLIST_FINALIZING;
 }
 
-static int finalize_public(struct event *ev, enum evc_closure closure, event_finalize_callback_fn cb)
+static int finalize_public(
+    struct event *ev, enum evc_closure closure, event_finalize_callback_fn cb)
 {
 	struct event_base *base = ev->ev_base;
 
@@ -63,8 +65,8 @@ void event_callback_finalize_(struct event_base *base, unsigned flags, struct ev
 	EVBASE_UNLOCK(base);
 }
 
-/* Ends all of the callbacks; `cb` runs for one of them, when none of them can run any more: the one that is running now if there
- * is such a one, else the first. */
+/* Ends all of the callbacks; `cb` runs for one of them, when none of them can run any more: the one
+ * that is running now if there is such a one, else the first. */
 int event_callback_finalize_many_(struct event_base *base, int n_cbs, struct event_callback **evcbs,
     void (*cb)(struct event_callback *, void *))
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Looking at all events of a base: foreach, the dump, activation by fd or signal, and the integrity check that libevent's own tests
- * call.
+ * Looking at all events of a base: foreach, the dump, activation by fd or signal, and the integrity
+ * check that libevent's own tests call.
  */
 #include <stdio.h>
 
@@ -13,7 +13,8 @@ static int foreach_heap(struct event_base *base, event_base_foreach_event_cb fn,
 	int i, r = 0;
 
 	for (i = 0; i < base->timeheap.len && r == 0; i++) {
-		struct event *ev = evu_container_of(base->timeheap.slots[i].pos, struct event, ev_heap_pos);
+		struct event *ev =
+		    evu_container_of(base->timeheap.slots[i].pos, struct event, ev_heap_pos);
 
 		if (!(ev->ev_flags & EVLIST_INSERTED))
 			r = fn(base, ev, arg);
@@ -47,7 +48,8 @@ static int foreach_active(struct event_base *base, event_base_foreach_event_cb f
 	return 0;
 }
 
-/* Each event once: those inserted, then those that only have a deadline, then those that are only active. */
+/* Each event once: those inserted, then those that only have a deadline, then those that are only
+ * active. */
 int event_base_foreach_event_nolock_(
     struct event_base *base, event_base_foreach_event_cb fn, void *arg)
 {
@@ -77,7 +79,8 @@ int event_base_foreach_event(struct event_base *base, event_base_foreach_event_c
 /* The lines of the dump are read by programs and people: their form is stock's. */
 static void dump_head(FILE *out, const struct event *ev)
 {
-	fprintf(out, "  %p [%s %d", (const void *)ev, ev->ev_events & EV_SIGNAL ? "sig" : "fd ", ev->ev_fd);
+	fprintf(out, "  %p [%s %d", (const void *)ev, ev->ev_events & EV_SIGNAL ? "sig" : "fd ",
+	    ev->ev_fd);
 }
 
 static int dump_inserted(const struct event_base *base, const struct event *ev, void *arg)
@@ -89,8 +92,9 @@ static int dump_inserted(const struct event_base *base, const struct event *ev, 
 	dump_head(out, ev);
 	fprintf(out, "]%s%s%s%s%s%s%s", ev->ev_events & EV_READ ? " Read" : "",
 	    ev->ev_events & EV_WRITE ? " Write" : "", ev->ev_events & EV_CLOSED ? " EOF" : "",
-	    ev->ev_events & EV_SIGNAL ? " Signal" : "", ev->ev_events & EV_PERSIST ? " Persist" : "",
-	    ev->ev_events & EV_ET ? " ET" : "", ev->ev_flags & EVLIST_INTERNAL ? " Internal" : "");
+	    ev->ev_events & EV_SIGNAL ? " Signal" : "",
+	    ev->ev_events & EV_PERSIST ? " Persist" : "", ev->ev_events & EV_ET ? " ET" : "",
+	    ev->ev_flags & EVLIST_INTERNAL ? " Internal" : "");
 	if (ev->ev_flags & EVLIST_TIMEOUT) {
 		struct timeval at = evc_us_tv(evc_tv_us(&ev->ev_timeout));
 
@@ -109,9 +113,10 @@ static int dump_active(const struct event_base *base, const struct event *ev, vo
 	if (!(ev->ev_flags & (EVLIST_ACTIVE | EVLIST_ACTIVE_LATER)))
 		return 0;
 	dump_head(out, ev);
-	fprintf(out, ", priority=%d]%s%s%s%s%s active%s%s\n", ev->ev_pri, ev->ev_res & EV_READ ? " Read" : "",
-	    ev->ev_res & EV_WRITE ? " Write" : "", ev->ev_res & EV_CLOSED ? " EOF" : "",
-	    ev->ev_res & EV_SIGNAL ? " Signal" : "", ev->ev_res & EV_TIMEOUT ? " Timeout" : "",
+	fprintf(out, ", priority=%d]%s%s%s%s%s active%s%s\n", ev->ev_pri,
+	    ev->ev_res & EV_READ ? " Read" : "", ev->ev_res & EV_WRITE ? " Write" : "",
+	    ev->ev_res & EV_CLOSED ? " EOF" : "", ev->ev_res & EV_SIGNAL ? " Signal" : "",
+	    ev->ev_res & EV_TIMEOUT ? " Timeout" : "",
 	    ev->ev_flags & EVLIST_INTERNAL ? " [Internal]" : "",
 	    ev->ev_flags & EVLIST_ACTIVE_LATER ? " [NextTime]" : "");
 	return 0;
@@ -127,7 +132,8 @@ void event_base_dump_events(struct event_base *base, FILE *output)
 	EVBASE_UNLOCK(base);
 }
 
-/* Timer events of that fd: in the heap and in the common queues. Activating does not move events within those. */
+/* Timer events of that fd: in the heap and in the common queues. Activating does not move events
+ * within those. */
 static void activate_timers(struct event_base *base, evutil_socket_t fd)
 {
 	struct event *ev;
@@ -170,12 +176,14 @@ void event_base_assert_ok_nolock_(struct event_base *base)
 	evc_timeout_assert_ok(base);
 	for (i = 0; i < base->nactivequeues; i++)
 		TAILQ_FOREACH (evcb, &base->activequeues[i], evcb_active_next) {
-			evc_assert((evcb->evcb_flags & (EVLIST_ACTIVE | EVLIST_ACTIVE_LATER)) == EVLIST_ACTIVE);
+			evc_assert((evcb->evcb_flags & (EVLIST_ACTIVE | EVLIST_ACTIVE_LATER)) ==
+				   EVLIST_ACTIVE);
 			evc_assert(evcb->evcb_pri == i);
 			count++;
 		}
 	TAILQ_FOREACH (evcb, &base->active_later_queue, evcb_active_next) {
-		evc_assert((evcb->evcb_flags & (EVLIST_ACTIVE | EVLIST_ACTIVE_LATER)) == EVLIST_ACTIVE_LATER);
+		evc_assert((evcb->evcb_flags & (EVLIST_ACTIVE | EVLIST_ACTIVE_LATER)) ==
+			   EVLIST_ACTIVE_LATER);
 		count++;
 	}
 	evc_assert(count == base->event_count_active);

@@ -2,9 +2,9 @@
 /*
  * The loop: wait, expire, run.
  *
- * A turn asks the engine what is ready (not waiting if callbacks wait already), makes the events of what is ready, of deadlines
- * and of signals active, in this order, and runs the callbacks of the most urgent priority that has any. Only then it polls
- * again.
+ * A turn asks the engine what is ready (not waiting if callbacks wait already), makes the events of
+ * what is ready, of deadlines and of signals active, in this order, and runs the callbacks of the
+ * most urgent priority that has any. Only then it polls again.
  */
 #include <limits.h>
 #include <string.h>
@@ -13,7 +13,8 @@
 #include "evmap.h"
 #include "timeout.h"
 
-/* Runs a signal event's callback as often as the signal came, unless it is deleted or the loop broken meanwhile. */
+/* Runs a signal event's callback as often as the signal came, unless it is deleted or the loop
+ * broken meanwhile. */
 static void run_signal(struct event_base *base, struct event *ev)
 {
 	short ncalls = ev->ev_ncalls;
@@ -29,7 +30,8 @@ static void run_signal(struct event_base *base, struct event *ev)
 		if (ncalls == 0)
 			ev->ev_pncalls = NULL;
 		ev->ev_callback(ev->ev_fd, ev->ev_res, ev->ev_arg);
-		/* From here on ev may be gone: it is touched only while ncalls, our own, is not 0. */
+		/* From here on ev may be gone: it is touched only while ncalls, our own, is not 0.
+		 */
 		EVBASE_LOCK(base);
 		broken = base->event_break;
 		EVBASE_UNLOCK(base);
@@ -40,8 +42,9 @@ static void run_signal(struct event_base *base, struct event *ev)
 	}
 }
 
-/* A persistent event with a timeout gets its next deadline before its callback runs: an interval after the last one was due if
- * it is the timeout that fired, else after now; and if that has passed already, after now, so that no burst makes up for it. */
+/* A persistent event with a timeout gets its next deadline before its callback runs: an interval
+ * after the last one was due if it is the timeout that fired, else after now; and if that has
+ * passed already, after now, so that no burst makes up for it. */
 static void rearm_persistent(struct event_base *base, struct event *ev)
 {
 	int64_t interval, now, at;
@@ -60,7 +63,8 @@ static void rearm_persistent(struct event_base *base, struct event *ev)
 	event_add_nolock_(ev, &tv, 1);
 }
 
-/* Takes the callback off its queue, and with it what the event was waiting for, unless it persists. */
+/* Takes the callback off its queue, and with it what the event was waiting for, unless it persists.
+ */
 static void take_off(struct event_base *base, struct event_callback *evcb)
 {
 	struct event *ev;
@@ -78,7 +82,8 @@ static void take_off(struct event_base *base, struct event_callback *evcb)
 	    (void *)(uintptr_t)ev->ev_callback);
 }
 
-/* Called with the lock, returns without it. What is needed of the event is read before: its callback may free it. */
+/* Called with the lock, returns without it. What is needed of the event is read before: its
+ * callback may free it. */
 static void run(struct event_base *base, struct event_callback *evcb)
 {
 	struct event *ev = evc_event_of(evcb);
@@ -147,7 +152,8 @@ static bool limit_reached(struct event_base *base, int count, int max, int64_t e
 }
 
 /* Runs a queue. How many that were not internal; -1 if the loop was broken. */
-static int run_queue(struct event_base *base, struct evcallback_list *queue, int max, int64_t end_us)
+static int run_queue(
+    struct event_base *base, struct evcallback_list *queue, int max, int64_t end_us)
 {
 	struct event_callback *evcb;
 	int count = 0;
@@ -239,7 +245,8 @@ int event_base_loop(struct event_base *base, int flags)
 
 	EVBASE_LOCK(base);
 	if (base->running_loop) {
-		event_warnx("event_base_loop: reentrant call: an event_base runs one loop at a time");
+		event_warnx(
+		    "event_base_loop: reentrant call: an event_base runs one loop at a time");
 		EVBASE_UNLOCK(base);
 		return -1;
 	}

@@ -80,7 +80,8 @@ void evc_later_to_active(struct event_base *base)
 
 	while ((evcb = TAILQ_FIRST(&base->active_later_queue))) {
 		TAILQ_REMOVE(&base->active_later_queue, evcb, evcb_active_next);
-		evcb->evcb_flags = (short)((evcb->evcb_flags & ~EVLIST_ACTIVE_LATER) | EVLIST_ACTIVE);
+		evcb->evcb_flags =
+		    (short)((evcb->evcb_flags & ~EVLIST_ACTIVE_LATER) | EVLIST_ACTIVE);
 		TAILQ_INSERT_TAIL(&base->activequeues[evcb->evcb_pri], evcb, evcb_active_next);
 		base->n_deferreds_queued += evcb->evcb_closure == EV_CLOSURE_CB_SELF;
 	}

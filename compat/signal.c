@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Signals. The handler counts the signal and wakes the loop of the base that is preferred; the loop turns counts into active events,
- * so no signal is lost however many come, and none is taken while callbacks run: those come with the next turn.
+ * Signals. The handler counts the signal and wakes the loop of the base that is preferred; the loop
+ * turns counts into active events, so no signal is lost however many come, and none is taken while
+ * callbacks run: those come with the next turn.
  *
- * A process has one base that gets signals: the one that last added a signal event, or last entered its loop with one. Programs
- * see a plain handler (SA_RESTART, all signals blocked meanwhile) and their own back when the last event of a signal is gone.
+ * A process has one base that gets signals: the one that last added a signal event, or last entered
+ * its loop with one. Programs see a plain handler (SA_RESTART, all signals blocked meanwhile) and
+ * their own back when the last event of a signal is gone.
  *
- * The handler runs in any thread at any time, also while a base is freed. So it touches nothing but the few static objects here.
+ * The handler runs in any thread at any time, also while a base is freed. So it touches nothing but
+ * the few static objects here.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -18,8 +21,9 @@ static _Atomic int caught[EVC_NSIG];
 static _Atomic int any;          /* some counter is not 0 */
 static _Atomic int wake_fd = -1; /* of the preferred base's engine */
 
-static struct event_base *_Atomic preferred; /* NULL: nobody wants signals. Written with the lock. */
-static int n_added;                          /* of the preferred base */
+static struct event_base
+    *_Atomic preferred; /* NULL: nobody wants signals. Written with the lock. */
+static int n_added;     /* of the preferred base */
 static void *lock;
 
 static void handler(int sig)
@@ -99,7 +103,8 @@ int evc_signal_catch(struct event_base *base, int sig)
 {
 	EVLOCK_LOCK(lock, 0);
 	if (preferred != base && n_added > 0)
-		event_warnx("event_base %p gets a signal event while event_base %p has some: only one can have "
+		event_warnx("event_base %p gets a signal event while event_base %p has some: only "
+			    "one can have "
 			    "signals at a time, the one that added last or entered its loop last",
 		    (void *)base, (void *)preferred);
 	base->sig.n_added++;

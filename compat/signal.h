@@ -16,11 +16,13 @@ struct event_base;
 
 /* A base's share. */
 struct evc_sigs {
-	struct sigaction *old[EVC_NSIG]; /* what the program had before the first event of that signal */
-	int n_added;                     /* signals that have events */
+	struct sigaction
+	    *old[EVC_NSIG]; /* what the program had before the first event of that signal */
+	int n_added;        /* signals that have events */
 };
 
-/* The first event of a signal, or the last, came or went: the handler is set, or the old one is back. */
+/* The first event of a signal, or the last, came or went: the handler is set, or the old one is
+ * back. */
 int evc_signal_catch(struct event_base *base, int sig);
 int evc_signal_release(struct event_base *base, int sig);
 /* This base gets the signals from now on. */

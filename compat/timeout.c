@@ -2,14 +2,16 @@
 /*
  * Deadlines.
  *
- * A pending event has its true deadline in ev_timeout. Its key in the heap may be earlier: moving a deadline later, which is what
- * programs do with every packet, stores the new time and leaves the heap alone. When the old key comes to the top it is replaced
- * by the true one; at worst the loop has looked once for nothing.
+ * A pending event has its true deadline in ev_timeout. Its key in the heap may be earlier: moving a
+ * deadline later, which is what programs do with every packet, stores the new time and leaves the
+ * heap alone. When the old key comes to the top it is replaced by the true one; at worst the loop
+ * has looked once for nothing.
  *
- * The clock is CLOCK_MONOTONIC, read once a turn; between two polls the cached time is used, as libevent does. Outside the loop there
- * is no cached time, and reading the clock costs more than adding a timer: there the coarse clock is read, which is behind by up to
- * one tick, and the tick is added, so no timer is early. (Stock uses the coarse clock everywhere.) Short intervals, and all with
- * EVENT_BASE_FLAG_PRECISE_TIMER, go by the fine clock there too.
+ * The clock is CLOCK_MONOTONIC, read once a turn; between two polls the cached time is used, as
+ * libevent does. Outside the loop there is no cached time, and reading the clock costs more than
+ * adding a timer: there the coarse clock is read, which is behind by up to one tick, and the tick
+ * is added, so no timer is early. (Stock uses the coarse clock everywhere.) Short intervals, and
+ * all with EVENT_BASE_FLAG_PRECISE_TIMER, go by the fine clock there too.
  */
 #include <errno.h>
 #include <time.h>
@@ -144,7 +146,8 @@ static void common_insert(struct evc_common *c, struct event *ev)
 {
 	struct event *e;
 
-	TAILQ_FOREACH_REVERSE (e, &c->events, event_list, ev_common_next) {
+	TAILQ_FOREACH_REVERSE(e, &c->events, event_list, ev_common_next)
+	{
 		if (evc_tv_us(&ev->ev_timeout) >= evc_tv_us(&e->ev_timeout)) {
 			TAILQ_INSERT_AFTER(&c->events, e, ev, ev_common_next);
 			return;
@@ -166,7 +169,8 @@ static bool heap_move(struct event_base *base, struct event *ev, int64_t at_us)
 	return ev->ev_heap_pos == 0;
 }
 
-bool evc_timeout_set(struct event_base *base, struct event *ev, const struct timeval *tv, int64_t at_us)
+bool evc_timeout_set(
+    struct event_base *base, struct event *ev, const struct timeval *tv, int64_t at_us)
 {
 	bool common = evc_is_common(base, tv);
 
@@ -241,7 +245,8 @@ int64_t evc_timeout_next(struct event_base *base)
 	return left < INT64_MAX / 1000 ? left * 1000 : INT64_MAX;
 }
 
-/* An event's time has come. What it is active for already stays known (stock forgets it: libevent #1530). */
+/* An event's time has come. What it is active for already stays known (stock forgets it: libevent
+ * #1530). */
 static void expire(struct event *ev)
 {
 	short res = 0, ncalls = 1;
@@ -252,7 +257,8 @@ static void expire(struct event *ev)
 			ncalls = ev->ev_ncalls;
 	}
 	event_del_nolock_(ev, EVENT_DEL_NOBLOCK);
-	event_debug("timeout of event %p, callback %p", (void *)ev, (void *)(uintptr_t)ev->ev_callback);
+	event_debug(
+	    "timeout of event %p, callback %p", (void *)ev, (void *)(uintptr_t)ev->ev_callback);
 	event_active_nolock_(ev, res | EV_TIMEOUT, ncalls);
 }
 
@@ -310,7 +316,8 @@ static const struct timeval *common_new(struct event_base *base, int64_t us)
 	struct evc_common *c;
 
 	if (base->n_commons == EVC_MAX_COMMONS) {
-		event_warnx("event_base_init_common_timeout: this event_base has %d common timeouts already",
+		event_warnx("event_base_init_common_timeout: this event_base has %d common "
+			    "timeouts already",
 		    EVC_MAX_COMMONS);
 		return NULL;
 	}

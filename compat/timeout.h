@@ -8,8 +8,9 @@
 #include "base.h"
 
 /*
- * A common timeout is a timeval whose tv_usec holds, above the 20 bits that microseconds need, a magic nibble and the index of
- * its queue. Programs copy it around as any timeval; whoever computes with one strips it first.
+ * A common timeout is a timeval whose tv_usec holds, above the 20 bits that microseconds need, a
+ * magic nibble and the index of its queue. Programs copy it around as any timeval; whoever computes
+ * with one strips it first.
  */
 #define EVC_USEC_MASK 0x000fffff
 #define EVC_COMMON_MASK 0xf0000000
@@ -35,7 +36,8 @@ static inline struct timeval evc_us_tv(int64_t us)
 	return (struct timeval){.tv_sec = us / 1000000, .tv_usec = us % 1000000};
 }
 
-/* A program's interval: any timeval, also one with more than a second, or less than none, in tv_usec; or a common timeout. */
+/* A program's interval: any timeval, also one with more than a second, or less than none, in
+ * tv_usec; or a common timeout. */
 int64_t evc_interval_us(const struct event_base *base, const struct timeval *tv);
 
 /* The cached time where there is one, else the clock's. Never 0. */
@@ -45,13 +47,17 @@ struct timeval evc_now_to_add(struct event_base *base, time_t interval_s);
 void evc_time_forget(struct event_base *base);
 void evc_time_update(struct event_base *base);
 
-/* Room for one more deadline: 0 or -1. evc_timeout_set needs it where the event has no deadline yet. */
+/* Room for one more deadline: 0 or -1. evc_timeout_set needs it where the event has no deadline
+ * yet. */
 int evc_timeout_reserve(struct event_base *base);
-/* Gives ev the deadline `at_us`; `tv` says which queue, if it is a common timeout. Returns true iff the loop may have to wake
- * earlier than it thinks. */
-bool evc_timeout_set(struct event_base *base, struct event *ev, const struct timeval *tv, int64_t at_us);
-/* The short way of moving a pending deadline later, by a number of microseconds that is no common timeout. False: not this way. */
-static inline bool evc_timeout_put_off(struct event_base *base, struct event *ev, const struct timeval *tv)
+/* Gives ev the deadline `at_us`; `tv` says which queue, if it is a common timeout. Returns true iff
+ * the loop may have to wake earlier than it thinks. */
+bool evc_timeout_set(
+    struct event_base *base, struct event *ev, const struct timeval *tv, int64_t at_us);
+/* The short way of moving a pending deadline later, by a number of microseconds that is no common
+ * timeout. False: not this way. */
+static inline bool evc_timeout_put_off(
+    struct event_base *base, struct event *ev, const struct timeval *tv)
 {
 	struct timeval at;
 
@@ -78,7 +84,8 @@ int64_t evc_timeout_next(struct event_base *base);
 /* Makes the events whose time has come active. */
 void evc_timeout_expire(struct event_base *base);
 
-/* Frees what the deadlines need; no event may have one any more, but those in common queues. Returns how many of those had. */
+/* Frees what the deadlines need; no event may have one any more, but those in common queues.
+ * Returns how many of those had. */
 int evc_timeout_fini(struct event_base *base);
 void evc_timeout_assert_ok(struct event_base *base);
 

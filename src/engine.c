@@ -2,13 +2,14 @@
 /*
  * The engine: opens rings, runs turns, survives the loss of a ring.
  *
- * A turn: arm what is pending, sleep in the ring until something completes or the time is up, let the completions reach their
- * ops, confirm what fired, tell it. When polls are hot the ring is only looked at; if then nothing is ready after all, the
- * second half of the turn sleeps.
+ * A turn: arm what is pending, sleep in the ring until something completes or the time is up, let
+ * the completions reach their ops, confirm what fired, tell it. When polls are hot the ring is only
+ * looked at; if then nothing is ready after all, the second half of the turn sleeps.
  *
- * A ring is lost when the loop moves to another thread, when the process forks, when a seccomp filter or a closed descriptor
- * makes it useless. All that is wanted is known here, so losing a ring costs no event: requests end, polls become pending, the
- * next ring (the same method once more, or the next one) arms them, and arming looks at each file anew. Hot polls stay hot.
+ * A ring is lost when the loop moves to another thread, when the process forks, when a seccomp
+ * filter or a closed descriptor makes it useless. All that is wanted is known here, so losing a
+ * ring costs no event: requests end, polls become pending, the next ring (the same method once
+ * more, or the next one) arms them, and arming looks at each file anew. Hot polls stay hot.
  */
 #include <assert.h>
 #include <errno.h>
@@ -283,7 +284,8 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	if (e->hooks->lock)
 		e->hooks->lock(e->arg);
 	e->asleep = false;
-	/* Who waits for us to settle looks again when we give up the lock: by then it is done, or we sleep anew. */
+	/* Who waits for us to settle looks again when we give up the lock: by then it is done, or
+	 * we sleep anew. */
 	if (e->hooks->settled)
 		e->hooks->settled(e->arg);
 	if (rc < 0)
@@ -293,7 +295,8 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	return 0;
 }
 
-/* A filter that refuses refuses for ever; anything else may be mended by a new ring of the same kind, once. */
+/* A filter that refuses refuses for ever; anything else may be mended by a new ring of the same
+ * kind, once. */
 static bool for_ever(int rc)
 {
 	return rc == -EPERM || rc == -EACCES || rc == -ENOSYS || rc == -EOPNOTSUPP || rc == -EINVAL;
@@ -336,10 +339,12 @@ int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 			return rc;
 		slept = sleep_ns == timeout_ns;
 		blind = false;
-		/* What other threads dropped while we slept takes effect before anything else happens. */
+		/* What other threads dropped while we slept takes effect before anything else
+		 * happens. */
 		if (e->handoff)
 			(void)evu_engine_settle(e);
-		/* Hot fds that cannot be asked about have to be armed anew before this turn can tell of them. */
+		/* Hot fds that cannot be asked about have to be armed anew before this turn can
+		 * tell of them. */
 		if (e->nhot && e->ring) {
 			evu_poll_confirm(e);
 			blind = e->blind && evu_link_linked(&e->pending);

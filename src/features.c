@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Probing. The happy path makes a ring of four entries as the engine would, arms a multishot poll on an eventfd that is
- * ready, and looks at the completion. Everything that can be refused is refused here, before a program depends on it: the
- * set-up (sysctl, seccomp, old kernel), the enter, the multishot.
+ * Probing. The happy path makes a ring of four entries as the engine would, arms a multishot poll
+ * on an eventfd that is ready, and looks at the completion. Everything that can be refused is
+ * refused here, before a program depends on it: the set-up (sysctl, seccomp, old kernel), the
+ * enter, the multishot.
  */
 #define _GNU_SOURCE
 #include "features.h"
@@ -60,7 +61,8 @@ static int open_ladder(struct io_uring *ring, struct evu_features *f)
 			f->coop_taskrun = i == 1;
 			break;
 		}
-		if (rc != -EINVAL) /* EINVAL: a flag is unknown; anything else holds for all modes */
+		if (rc !=
+		    -EINVAL) /* EINVAL: a flag is unknown; anything else holds for all modes */
 			break;
 	}
 	return rc;

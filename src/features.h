@@ -3,9 +3,9 @@
  * What this kernel can do: asked once per process, constant afterwards (but asked again
  * if the first answer was only that descriptors or memory had run out).
  *
- * Asked by setting up a small ring and using it, never by the kernel's version. EVENT_URING_DISABLE in the environment
- * switches bits off, a comma-separated list of the names below, so that every fallback can be reached on a kernel that has
- * everything. It is ignored in set-user-ID programs.
+ * Asked by setting up a small ring and using it, never by the kernel's version. EVENT_URING_DISABLE
+ * in the environment switches bits off, a comma-separated list of the names below, so that every
+ * fallback can be reached on a kernel that has everything. It is ignored in set-user-ID programs.
  */
 #ifndef EVU_FEATURES_H
 #define EVU_FEATURES_H
@@ -13,13 +13,14 @@
 #include <stdbool.h>
 
 struct evu_features {
-	bool ring;            /* "ring": io_uring works at all, and has what we cannot do without */
-	int ring_error;       /* why not: -errno; 0 when it does */
-	bool defer_taskrun;   /* "defer_taskrun": SINGLE_ISSUER and DEFER_TASKRUN (6.1) */
-	bool coop_taskrun;    /* "coop_taskrun" (5.19); used where defer_taskrun is not */
-	bool multishot_poll;  /* "multishot_poll" (5.13): without it there is no ring, for nothing else can watch edges */
-	bool cqe_skip;        /* "cqe_skip" (5.17) */
-	bool no_iowait;       /* "no_iowait": waiting need not count as io-wait (6.15) */
+	bool ring;           /* "ring": io_uring works at all, and has what we cannot do without */
+	int ring_error;      /* why not: -errno; 0 when it does */
+	bool defer_taskrun;  /* "defer_taskrun": SINGLE_ISSUER and DEFER_TASKRUN (6.1) */
+	bool coop_taskrun;   /* "coop_taskrun" (5.19); used where defer_taskrun is not */
+	bool multishot_poll; /* "multishot_poll" (5.13): without it there is no ring, for nothing
+				else can watch edges */
+	bool cqe_skip;       /* "cqe_skip" (5.17) */
+	bool no_iowait;      /* "no_iowait": waiting need not count as io-wait (6.15) */
 };
 
 const struct evu_features *evu_features(void);

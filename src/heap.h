@@ -2,12 +2,14 @@
 /*
  * A 4-ary min-heap of deadlines.
  *
- * The keys are held in the array itself: sifting compares neighbours in one cache line and never touches the items. An
- * item is known by the address of its own position, an int that the heap keeps up to date (-1 when it is not in the heap),
- * so removing any item costs one sift. Equal keys come out in no particular order.
+ * The keys are held in the array itself: sifting compares neighbours in one cache line and never
+ * touches the items. An item is known by the address of its own position, an int that the heap
+ * keeps up to date (-1 when it is not in the heap), so removing any item costs one sift. Equal keys
+ * come out in no particular order.
  *
- * A key is a lower bound. Whoever moves a deadline later may leave the key as it is and settle the difference when the
- * entry reaches the top (evu_heap_rekey_top); that makes re-adding a pending timer one store.
+ * A key is a lower bound. Whoever moves a deadline later may leave the key as it is and settle the
+ * difference when the entry reaches the top (evu_heap_rekey_top); that makes re-adding a pending
+ * timer one store.
  */
 #ifndef EVU_HEAP_H
 #define EVU_HEAP_H
@@ -48,7 +50,8 @@ static inline void evu_heap_fini(struct evu_heap *h)
 	h->len = h->cap = 0;
 }
 
-/* Makes room for `want` items in all. 0, or -1 when there is no memory; the heap is unchanged then. */
+/* Makes room for `want` items in all. 0, or -1 when there is no memory; the heap is unchanged then.
+ */
 static inline int evu_heap_reserve(struct evu_heap *h, int want)
 {
 	int cap = h->cap ? h->cap : 8;

@@ -2,7 +2,8 @@
 /*
  * A circular doubly linked list whose links live inside the objects that are on it.
  *
- * A link that is on no list points at itself, so "is it on a list?" needs no flag, and removing it twice is harmless.
+ * A link that is on no list points at itself, so "is it on a list?" needs no flag, and removing it
+ * twice is harmless.
  */
 #ifndef EVU_LIST_H
 #define EVU_LIST_H

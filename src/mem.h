@@ -2,8 +2,8 @@
 /*
  * Where the engine's memory comes from.
  *
- * The engine never calls malloc itself: whoever embeds it may have an allocator of its own (and its tests fail every
- * allocation in turn). Then it defines evu_mem; otherwise that is libc's.
+ * The engine never calls malloc itself: whoever embeds it may have an allocator of its own (and its
+ * tests fail every allocation in turn). Then it defines evu_mem; otherwise that is libc's.
  */
 #ifndef EVU_MEM_H
 #define EVU_MEM_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The pool of requests. Ops live in slabs that never move and are never freed before the pool, so a tag that comes back
- * from the kernel can always be looked up, and a lookup touches one op and nothing else.
+ * The pool of requests. Ops live in slabs that never move and are never freed before the pool, so a
+ * tag that comes back from the kernel can always be looked up, and a lookup touches one op and
+ * nothing else.
  */
 #include "op.h"
 

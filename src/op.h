@@ -7,11 +7,13 @@
  *                   v
  *               CANCELLING --last completion--> IDLE
  *
- * "Last" is a completion that says no more will follow. Until then the op belongs to the engine: its owner may cut itself
- * off at any time (evu_op_orphan) and be freed, the op stays. Requests that wait for the next flush have no op yet.
+ * "Last" is a completion that says no more will follow. Until then the op belongs to the engine:
+ * its owner may cut itself off at any time (evu_op_orphan) and be freed, the op stays. Requests
+ * that wait for the next flush have no op yet.
  *
- * The kernel knows an op by its tag: index and generation. The generation changes each time the op is armed, so a
- * completion of an earlier life can never be taken for one of this life. A tag is never 0: 0 marks replies nobody waits for.
+ * The kernel knows an op by its tag: index and generation. The generation changes each time the op
+ * is armed, so a completion of an earlier life can never be taken for one of this life. A tag is
+ * never 0: 0 marks replies nobody waits for.
  *
  *   in_flight == ops ARMED + ops CANCELLING; it is 0 when a ring has been closed.
  */
@@ -26,8 +28,9 @@ enum evu_op_state { EVU_OP_IDLE, EVU_OP_ARMED, EVU_OP_CANCELLING };
 
 struct evu_op;
 
-/* Called for each completion while the op has a handler. `more` is false on the last one; the op is then IDLE already and
- * goes back to the pool when the handler returns. A handler may arm other ops; it never calls the program. */
+/* Called for each completion while the op has a handler. `more` is false on the last one; the op is
+ * then IDLE already and goes back to the pool when the handler returns. A handler may arm other
+ * ops; it never calls the program. */
 typedef void evu_op_handler(struct evu_op *op, void *ctx, int res, bool more);
 
 struct evu_op {
@@ -40,7 +43,8 @@ struct evu_op {
 	uint8_t kind;            /* enum evu_poll_kind of the request */
 	int slot;                /* ring_readiness: index in poll(2)'s array, -1 when none */
 	bool handed;             /* on the list below */
-	struct evu_op *next;     /* in the pool's free list, or in a list of ops handed to the ring's owner */
+	struct evu_op
+	    *next; /* in the pool's free list, or in a list of ops handed to the ring's owner */
 };
 
 struct evu_op_pool {
@@ -71,15 +75,16 @@ void evu_op_armed(struct evu_op_pool *pool, struct evu_op *op, int fd, unsigned 
 void evu_op_disarmed(struct evu_op_pool *pool, struct evu_op *op);
 /* Cuts the op off from its owner: no handler is called any more. */
 void evu_op_orphan(struct evu_op *op);
-/* Puts an orphaned op on a list that its pool does not know; it does not go back to the pool before it was taken off. */
+/* Puts an orphaned op on a list that its pool does not know; it does not go back to the pool before
+ * it was taken off. */
 void evu_op_hand(struct evu_op **list, struct evu_op *op);
 /* Takes an op that is still ARMED off the list; NULL when there is none left. */
 struct evu_op *evu_op_take_handed(struct evu_op_pool *pool, struct evu_op **list);
 /* Calls fn for each op that is ARMED; fn may cancel it. */
 void evu_op_each_armed(
     struct evu_op_pool *pool, void (*fn)(struct evu_op *op, void *arg), void *arg);
-/* The ring is gone and with it every request: ops in flight end without a completion. `lost` is called for each that still
- * has a handler, after the op went back to the pool. */
+/* The ring is gone and with it every request: ops in flight end without a completion. `lost` is
+ * called for each that still has a handler, after the op went back to the pool. */
 void evu_op_reset_all(struct evu_op_pool *pool, void (*lost)(void *ctx));
 
 static inline uint64_t evu_op_tag(const struct evu_op *op)

@@ -2,28 +2,32 @@
 /*
  * Readiness of file descriptors, with level semantics supplied here.
  *
- * The happy path on io_uring. want() puts the poll on the pending list; the next flush arms it as a multishot request that
- * stays for as long as the fd is watched. A completion puts the poll on the hot list. When all completions of a turn are in,
- * one poll(2) over the hot list says what is so, and that is told. A level poll then stays hot: the next turn asks again, and
- * only when poll(2) denies it does it leave the list. Then the armed request will wake us: whatever happens after the poll(2)
- * makes a completion.
+ * The happy path on io_uring. want() puts the poll on the pending list; the next flush arms it as a
+ * multishot request that stays for as long as the fd is watched. A completion puts the poll on the
+ * hot list. When all completions of a turn are in, one poll(2) over the hot list says what is so,
+ * and that is told. A level poll then stays hot: the next turn asks again, and only when poll(2)
+ * denies it does it leave the list. Then the armed request will wake us: whatever happens after the
+ * poll(2) makes a completion.
  *
- * So a completion is a hint and poll(2) is the truth (but a completion is taken at its word when the program cannot have run
- * since the request was armed or last denied: in a turn that slept, that is). It costs one call for all fds that fired, and buys:
- * - level semantics, which multishot polls do not have (they are edge-triggered after the first completion);
- * - no stale event: a file that was closed while armed lives on in the request, but its number does not (POLLNVAL), or
- *   names another file, whose state is told as poll(2) would;
+ * So a completion is a hint and poll(2) is the truth (but a completion is taken at its word when
+ * the program cannot have run since the request was armed or last denied: in a turn that slept,
+ * that is). It costs one call for all fds that fired, and buys:
+ * - level semantics, which multishot polls do not have (they are edge-triggered after the first
+ * completion);
+ * - no stale event: a file that was closed while armed lives on in the request, but its number does
+ * not (POLLNVAL), or names another file, whose state is told as poll(2) would;
  * - masks without the kernel's additions, and spurious completions that harm nobody.
  *
- * A request may end at any time (no F_MORE): one-shot requests always do, multishots when the completion queue overflowed or
- * for files that cannot be waited for. It is armed anew when its poll leaves the hot list, for arming looks at the file first:
- * nothing between the poll(2) and the arming is lost.
+ * A request may end at any time (no F_MORE): one-shot requests always do, multishots when the
+ * completion queue overflowed or for files that cannot be waited for. It is armed anew when its
+ * poll leaves the hot list, for arming looks at the file first: nothing between the poll(2) and the
+ * arming is lost.
  *
- * The readiness rings tell the truth themselves and need none of this; there the hot list holds only `bare` fds, those without
- * a poll method, which epoll refuses.
+ * The readiness rings tell the truth themselves and need none of this; there the hot list holds
+ * only `bare` fds, those without a poll method, which epoll refuses.
  *
- * Dropping. The op is cut off and cancelled; the poll may be freed at once. From a thread that does not own the ring the op is
- * handed to the owner.
+ * Dropping. The op is cut off and cancelled; the poll may be freed at once. From a thread that does
+ * not own the ring the op is handed to the owner.
  */
 #include "poll.h"
 
@@ -150,7 +154,8 @@ static void on_completion(struct evu_op *op, void *ctx, int res, bool more)
 	if (res == -EINVAL)
 		e->broken = true;
 	/* Since the kernel last looked the fd up by its number nobody had a chance to close it. */
-	if (res > 0 && (p->hot < 0 || p->hint) && p->seen == e->epoch && (!e->hooks->lock || e->blind))
+	if (res > 0 && (p->hot < 0 || p->hint) && p->seen == e->epoch &&
+	    (!e->hooks->lock || e->blind))
 		p->hint |= (uint16_t)((unsigned)res & (p->want | TOLD));
 	else
 		p->hint = 0;
@@ -184,8 +189,8 @@ static int arm(struct evu_engine *e, struct evu_poll *p)
 	return 0;
 }
 
-/* A character device without a poll method (/dev/null): poll(2) calls it ready, always, so it lives on the hot list. Being always
- * ready has no edge, and no end of file. */
+/* A character device without a poll method (/dev/null): poll(2) calls it ready, always, so it lives
+ * on the hot list. Being always ready has no edge, and no end of file. */
 static int watch_bare(struct evu_engine *e, struct evu_poll *p)
 {
 	if (p->watch == EVU_EDGE || !(p->want & (POLLIN | POLLOUT)))
@@ -208,7 +213,8 @@ static int arm_refused(struct evu_engine *e, struct evu_poll *p)
 	return -ENOSYS;
 }
 
-/* Arms one poll. 0 also when it has to wait for the next turn: the poll is pending then. Other errors are about the fd. */
+/* Arms one poll. 0 also when it has to wait for the next turn: the poll is pending then. Other
+ * errors are about the fd. */
 static int arm_or_pend(struct evu_engine *e, struct evu_poll *p)
 {
 	int rc = arm(e, p);
@@ -241,7 +247,8 @@ void evu_poll_flush(struct evu_engine *e)
 		struct evu_poll *p = evu_container_of(l, struct evu_poll, pending);
 		int rc = p->op ? 0 : arm_or_pend(e, p);
 
-		/* Any other error: the fd was closed meanwhile, and nobody can tell anything of it any more. */
+		/* Any other error: the fd was closed meanwhile, and nobody can tell anything of it
+		 * any more. */
 		if (rc == -ENOMEM || rc == -ENOSPC)
 			pend(e, p);
 	}
@@ -315,11 +322,13 @@ void evu_poll_ring_lost(struct evu_engine *e)
 }
 
 /*
- * What is to be told of a hot fd, given what poll(2), or its own completion, says. True iff it stays hot.
+ * What is to be told of a hot fd, given what poll(2), or its own completion, says. True iff it
+ * stays hot.
  *
- * What nobody has waited for (a hang-up, for an event that wants EV_CLOSED only) counts as nothing. A one-shot request that ended for
- * nothing would end again at once when armed anew: io_uring's polls always look for RDHUP too. So it is armed as a multishot then,
- * which says a thing once (`denied`).
+ * What nobody has waited for (a hang-up, for an event that wants EV_CLOSED only) counts as nothing.
+ * A one-shot request that ended for nothing would end again at once when armed anew: io_uring's
+ * polls always look for RDHUP too. So it is armed as a multishot then, which says a thing once
+ * (`denied`).
  */
 static bool confirm_one(struct evu_engine *e, struct evu_poll *p, unsigned mask)
 {
@@ -340,7 +349,8 @@ static bool confirm_one(struct evu_engine *e, struct evu_poll *p, unsigned mask)
 	}
 	if (!heard)
 		p->seen = e->epoch;
-	/* A device that is not ready: the number means another file by now. If that is refused as well, epoll is forbidden. */
+	/* A device that is not ready: the number means another file by now. If that is refused as
+	 * well, epoll is forbidden. */
 	if (!heard && p->bare)
 		e->broken |= p->denied;
 	/* Nobody asks poll(2) for it any more: its request must be there to bring it back. */
@@ -410,7 +420,7 @@ void evu_poll_init(struct evu_poll *poll, struct evu_engine *engine, int fd)
 static bool watched_as(const struct evu_poll *p, unsigned mask, enum evu_watch watch)
 {
 	return p->want == mask && p->watch == watch &&
-	    (p->op || p->hot >= 0 || evu_link_linked(&p->pending));
+	       (p->op || p->hot >= 0 || evu_link_linked(&p->pending));
 }
 
 /* Arms or changes at once, where any thread may: epoll's answer is the answer. */
@@ -421,7 +431,8 @@ static int want_now(struct evu_engine *e, struct evu_poll *p)
 
 	if (!op)
 		return arm_or_pend(e, p);
-	/* epoll changes a registration in one call, but for one whose file was closed: `again` covers both. */
+	/* epoll changes a registration in one call, but for one whose file was closed: `again`
+	 * covers both. */
 	release(e, p);
 	p->again = true;
 	rc = arm_or_pend(e, p);
@@ -461,8 +472,9 @@ int evu_poll_want(struct evu_poll *p, unsigned mask, enum evu_watch watch, bool 
 	evu_engine_guard(e);
 	if (watched_as(p, mask, watch))
 		return 0;
-	/* Memory is for this call to ask for: arming and telling come later, and have nobody to tell that there is none. (Two more
-	 * ops than polls without: one for the wake-up, one for what a change cancels.) */
+	/* Memory is for this call to ask for: arming and telling come later, and have nobody to
+	 * tell that there is none. (Two more ops than polls without: one for the wake-up, one for
+	 * what a change cancels.) */
 	if (hot_reserve(e, e->npolls + (old_want == 0)) < 0 ||
 	    evu_op_reserve(&e->pool, (uint32_t)(e->npolls + (old_want == 0) + 2 - e->narmed)) < 0)
 		return -ENOMEM;

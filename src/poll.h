@@ -18,18 +18,20 @@ struct evu_engine {
 	unsigned methods;       /* those allowed */
 	struct evu_op_pool pool;
 
-	uint64_t owner;      /* evu_thread_id() of the thread that enabled the ring; 0: nobody yet */
+	uint64_t owner; /* evu_thread_id() of the thread that enabled the ring; 0: nobody yet */
 	uint64_t generation; /* evu_fork_generation() of the process that opened the ring */
 	bool looping;        /* between enter and leave */
 	bool asleep;         /* the owner is in ring->wait() without the lock, and may sleep */
 	bool broken;         /* the ring answered that it cannot go on */
 
 	struct evu_link pending; /* polls to arm at the next flush */
-	struct evu_op *handoff;  /* ops that other threads dropped, for the owner to cancel; see evu_op_hand */
-	bool unflushed;          /* cancels are queued that the kernel has not seen */
-	bool unsettled;          /* and somebody dropped an fd that one of them is for */
+	struct evu_op
+	    *handoff; /* ops that other threads dropped, for the owner to cancel; see evu_op_hand */
+	bool unflushed; /* cancels are queued that the kernel has not seen */
+	bool unsettled; /* and somebody dropped an fd that one of them is for */
 
-	/* Polls that poll(2) must confirm, in the order in which they are told. Room for `npolls` is always reserved. */
+	/* Polls that poll(2) must confirm, in the order in which they are told. Room for `npolls`
+	 * is always reserved. */
 	struct evu_poll **hot;
 	struct pollfd *checks;
 	int nhot; /* with holes: what was dropped leaves a NULL */
@@ -37,7 +39,8 @@ struct evu_engine {
 	int cap_hot;
 	int npolls; /* polls with want != 0, but for the wake-up */
 	int narmed; /* polls with an op */
-	bool blind; /* poll(2) cannot be asked (RLIMIT_NOFILE is 0): completions of what was just armed have to do */
+	bool blind; /* poll(2) cannot be asked (RLIMIT_NOFILE is 0): completions of what was just
+		       armed have to do */
 
 	struct evu_poll wake; /* the eventfd */
 	uint32_t epoch;       /* changes whenever the program may have run */
@@ -55,7 +58,8 @@ void evu_poll_flush(struct evu_engine *e);
 void evu_poll_confirm(struct evu_engine *e);
 /* Queues the cancels that other threads asked for. */
 void evu_poll_take_handoff(struct evu_engine *e);
-/* No turn may come for a while: requests end, but for edges, which could not be armed again without telling them twice. */
+/* No turn may come for a while: requests end, but for edges, which could not be armed again without
+ * telling them twice. */
 void evu_poll_rest(struct evu_engine *e);
 /* The ring is closed: every request is over, all that is wanted is to be armed anew. */
 void evu_poll_ring_lost(struct evu_engine *e);

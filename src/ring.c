@@ -32,12 +32,14 @@ int evu_fd_admit(int fd)
 	struct stat st;
 	int rc;
 
-	/* Sockets, pipes and terminals, nearly all that is ever asked, have no position; asking for it is cheaper than fstat. */
+	/* Sockets, pipes and terminals, nearly all that is ever asked, have no position; asking for
+	 * it is cheaper than fstat. */
 	if (lseek(fd, 0, SEEK_CUR) < 0 && errno == ESPIPE)
 		return 0;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISCHR(st.st_mode))
+	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISBLK(st.st_mode) &&
+	    !S_ISCHR(st.st_mode))
 		return 0;
 	rc = ask_epoll(fd);
 	return rc == -EPERM && S_ISCHR(st.st_mode) ? EVU_FD_BARE : rc;
@@ -61,7 +63,8 @@ static int poll_retry(struct pollfd *fds, unsigned n)
 	return rc < 0 ? -errno : rc;
 }
 
-/* poll(2) refuses more fds than RLIMIT_NOFILE (EINVAL), even if they were opened before the limit was lowered. */
+/* poll(2) refuses more fds than RLIMIT_NOFILE (EINVAL), even if they were opened before the limit
+ * was lowered. */
 static int poll_pieces(struct pollfd *fds, unsigned n)
 {
 	struct rlimit lim;

@@ -2,14 +2,16 @@
 /*
  * The ring: what the engine asks of the kernel, whichever way the kernel is asked.
  *
- * Three implementations: io_uring (ring_uring.c), plain readiness calls on epoll or poll (ring_readiness.c), and a fake one
- * that posts whatever completions a test wants, in any order (in tests/).
+ * Three implementations: io_uring (ring_uring.c), plain readiness calls on epoll or poll
+ * (ring_readiness.c), and a fake one that posts whatever completions a test wants, in any order (in
+ * tests/).
  *
- * A ring is used under the embedder's lock, except for wait(), which runs without it. A ring that is not `any_thread` is
- * touched by one thread only, the one that called enable() last.
+ * A ring is used under the embedder's lock, except for wait(), which runs without it. A ring that
+ * is not `any_thread` is touched by one thread only, the one that called enable() last.
  *
- * Results are 0 or -errno throughout. Errors that mean the ring itself is unusable (a seccomp filter was entered, somebody
- * closed its descriptor) are returned by flush() and wait(); the engine then opens another ring.
+ * Results are 0 or -errno throughout. Errors that mean the ring itself is unusable (a seccomp
+ * filter was entered, somebody closed its descriptor) are returned by flush() and wait(); the
+ * engine then opens another ring.
  */
 #ifndef EVU_RING_H
 #define EVU_RING_H
@@ -31,34 +33,39 @@ struct evu_ring;
 struct evu_ring_ops {
 	const char *name; /* as event_base_get_method() gives it */
 
-	/* True iff a completion states what is so at the time of reap() and LEVEL requests are reported again and again by
-	 * the kernel. False: a completion is a hint that something happened once. */
+	/* True iff a completion states what is so at the time of reap() and LEVEL requests are
+	 * reported again and again by the kernel. False: a completion is a hint that something
+	 * happened once. */
 	bool truth;
 	bool any_thread; /* arm() and cancel() may be called from any thread and act at once */
 	bool edge;       /* EVU_POLL_EDGE is honoured; else it behaves like LEVEL */
 
 	/* Makes the calling thread the ring's owner. Called once, before the first flush(). */
 	int (*enable)(struct evu_ring *ring);
-	/* Arms an IDLE op as a poll for `mask` (POLLIN...). `again`: this fd was armed or had fired here before and was not
-	 * disarmed since (epoll then modifies its registration). On success the op is ARMED. */
+	/* Arms an IDLE op as a poll for `mask` (POLLIN...). `again`: this fd was armed or had fired
+	 * here before and was not disarmed since (epoll then modifies its registration). On success
+	 * the op is ARMED. */
 	int (*arm)(struct evu_ring *ring, struct evu_op *op, int fd, unsigned mask,
 	    enum evu_poll_kind kind, bool again);
-	/* Ends an ARMED op: it becomes CANCELLING, and its last completion may come at any time, or (epoll, poll) it is IDLE
-	 * and back in the pool at once. The caller has orphaned it. For io_uring it takes effect with flush(). */
+	/* Ends an ARMED op: it becomes CANCELLING, and its last completion may come at any time, or
+	 * (epoll, poll) it is IDLE and back in the pool at once. The caller has orphaned it. For
+	 * io_uring it takes effect with flush(). */
 	int (*cancel)(struct evu_ring *ring, struct evu_op *op);
-	/* The fd of this ARMED, orphaned op was armed again with another op: the op ends. Only where any_thread. */
+	/* The fd of this ARMED, orphaned op was armed again with another op: the op ends. Only
+	 * where any_thread. */
 	void (*replaced)(struct evu_ring *ring, struct evu_op *op);
 	/* Hands everything queued to the kernel and lets it take effect before returning. */
 	int (*flush)(struct evu_ring *ring);
 	/* Locked, right before wait(). */
 	int (*prepare)(struct evu_ring *ring);
-	/* Hands everything queued to the kernel and waits up to timeout_ns (-1: for ever, 0: not at all) for a completion.
-	 * A signal ends the wait early with 0. Unlocked: touches nothing that arm() and cancel() of other threads touch. */
+	/* Hands everything queued to the kernel and waits up to timeout_ns (-1: for ever, 0: not at
+	 * all) for a completion. A signal ends the wait early with 0. Unlocked: touches nothing
+	 * that arm() and cancel() of other threads touch. */
 	int (*wait)(struct evu_ring *ring, int64_t timeout_ns);
 	/* Locked: gives completions to their ops until none is left. Returns how many. */
 	unsigned (*reap)(struct evu_ring *ring);
-	/* Closes and frees the ring. `alien`: called in a forked child or in a thread that does not own the ring; nothing may
-	 * be submitted then. Ops in flight are the caller's to reset. */
+	/* Closes and frees the ring. `alien`: called in a forked child or in a thread that does not
+	 * own the ring; nothing may be submitted then. Ops in flight are the caller's to reset. */
 	void (*close)(struct evu_ring *ring, bool alien);
 	/* poll(2) over fds, not waiting. */
 	int (*check)(struct evu_ring *ring, struct pollfd *fds, unsigned n);
@@ -74,12 +81,14 @@ struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err);
 struct evu_ring *evu_ring_epoll_open(struct evu_op_pool *pool, int *err);
 struct evu_ring *evu_ring_poll_open(struct evu_op_pool *pool, int *err);
 
-/* Whether an fd can be polled at all, as epoll_ctl would answer: 0, -EBADF, or -EPERM (regular files, directories, block devices).
- * EVU_FD_BARE: it cannot, but it is a character device, which poll(2) calls ready. */
+/* Whether an fd can be polled at all, as epoll_ctl would answer: 0, -EBADF, or -EPERM (regular
+ * files, directories, block devices). EVU_FD_BARE: it cannot, but it is a character device, which
+ * poll(2) calls ready. */
 #define EVU_FD_BARE 1
 int evu_fd_admit(int fd);
 
-/* poll(2) without waiting, in pieces that a lowered RLIMIT_NOFILE still allows. Fills revents. 0 or -errno. */
+/* poll(2) without waiting, in pieces that a lowered RLIMIT_NOFILE still allows. Fills revents. 0 or
+ * -errno. */
 int evu_poll_now(struct pollfd *fds, unsigned n);
 
 #endif

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The readiness rings: the same operations done with epoll, or with poll(2) where epoll is forbidden too.
+ * The readiness rings: the same operations done with epoll, or with poll(2) where epoll is
+ * forbidden too.
  *
- * epoll. arm() is an epoll_ctl, at once, from any thread; its error is the error that event_add reports. A LEVEL request is a
- * plain registration, an EDGE request has EPOLLET, a ONCE request has EPOLLONESHOT: when it has fired, its registration stays
- * behind, disabled, and arming it again is one EPOLL_CTL_MOD where libevent needs a DEL and an ADD. If the file was closed
- * meanwhile the MOD finds nothing (ENOENT), also when the number was used again, and becomes an ADD.
+ * epoll. arm() is an epoll_ctl, at once, from any thread; its error is the error that event_add
+ * reports. A LEVEL request is a plain registration, an EDGE request has EPOLLET, a ONCE request has
+ * EPOLLONESHOT: when it has fired, its registration stays behind, disabled, and arming it again is
+ * one EPOLL_CTL_MOD where libevent needs a DEL and an ADD. If the file was closed meanwhile the MOD
+ * finds nothing (ENOENT), also when the number was used again, and becomes an ADD.
  *
- * poll. The set is an array; wait() works on a snapshot of it, so other threads may change the set meanwhile.
+ * poll. The set is an array; wait() works on a snapshot of it, so other threads may change the set
+ * meanwhile.
  *
- * Trap: epoll forgets a registration when the file is closed, not when the descriptor is. After close(fd) with a dup of it
- * still open, EPOLL_CTL_DEL cannot name the registration any more, and a level-triggered one would be reported for ever.
- * We notice that a DEL failed and that a completion for no request comes in, and answer the next wait() with -ESTALE: the
- * engine then builds a new epoll set.
+ * Trap: epoll forgets a registration when the file is closed, not when the descriptor is. After
+ * close(fd) with a dup of it still open, EPOLL_CTL_DEL cannot name the registration any more, and a
+ * level-triggered one would be reported for ever. We notice that a DEL failed and that a completion
+ * for no request comes in, and answer the next wait() with -ESTALE: the engine then builds a new
+ * epoll set.
  */
 #define _GNU_SOURCE
 #include <assert.h>
@@ -31,8 +35,8 @@
 #define EVENTS_MIN 64u
 
 /* The two interfaces use the same numbers; masks go through unchanged. */
-_Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLRDHUP == POLLRDHUP && EPOLLERR == POLLERR &&
-		   EPOLLHUP == POLLHUP,
+_Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLRDHUP == POLLRDHUP &&
+		   EPOLLERR == POLLERR && EPOLLHUP == POLLHUP,
     "epoll and poll masks");
 
 struct ring_epoll {
@@ -132,7 +136,8 @@ static int epoll_cancel(struct evu_ring *ring, struct evu_op *op)
 	return 0;
 }
 
-/* Room for everything to fire at once: what is ready is told in one turn. Without memory it is told in several. */
+/* Room for everything to fire at once: what is ready is told in one turn. Without memory it is told
+ * in several. */
 static void epoll_grow(struct ring_epoll *r)
 {
 	uint32_t cap = r->cap;
@@ -195,7 +200,8 @@ static unsigned epoll_reap(struct evu_ring *ring)
 		if (!op && r->suspect)
 			r->stale = true;
 		if (op)
-			evu_op_complete(ring->pool, tag, (int)r->events[i].events, op->kind != EVU_POLL_ONCE);
+			evu_op_complete(
+			    ring->pool, tag, (int)r->events[i].events, op->kind != EVU_POLL_ONCE);
 	}
 	return (unsigned)n;
 }
@@ -347,8 +353,8 @@ static int poll_prepare(struct evu_ring *ring)
 
 	if (!r->changed)
 		return 0;
-	if (grow_pair((void **)&r->shot, sizeof(*r->shot), (void **)&r->shot_tags, sizeof(*r->shot_tags),
-		&r->cap_shot, r->n) < 0)
+	if (grow_pair((void **)&r->shot, sizeof(*r->shot), (void **)&r->shot_tags,
+		sizeof(*r->shot_tags), &r->cap_shot, r->n) < 0)
 		return -ENOMEM;
 	memcpy(r->shot, r->set, (size_t)r->n * sizeof(*r->set));
 	for (i = 0; i < r->n; i++)
@@ -380,7 +386,8 @@ static unsigned poll_reap(struct evu_ring *ring)
 		return 0;
 	r->fired = false;
 	for (i = 0; i < r->nshot; i++) {
-		struct evu_op *op = r->shot[i].revents ? evu_op_find(ring->pool, r->shot_tags[i]) : NULL;
+		struct evu_op *op =
+		    r->shot[i].revents ? evu_op_find(ring->pool, r->shot_tags[i]) : NULL;
 		bool more;
 
 		if (!op)

@@ -2,23 +2,30 @@
 /*
  * The io_uring ring: with features.c the only file that calls liburing.
  *
- * The happy path. arm() fills an SQE. wait() hands all new SQEs over and sleeps, in one io_uring_enter. reap() copies
- * completions out of the shared queue to their ops. A system call per turn, whatever was armed.
+ * The happy path. arm() fills an SQE. wait() hands all new SQEs over and sleeps, in one
+ * io_uring_enter. reap() copies completions out of the shared queue to their ops. A system call per
+ * turn, whatever was armed.
  *
- * Set-ups, best first: SINGLE_ISSUER + DEFER_TASKRUN (completions are made only while we are in the kernel for them, so a
- * flag in shared memory says whether there is anything to go there for), COOP_TASKRUN, none. The ring is made disabled and
- * enabled by the thread that will loop: single-issuer rings belong to the thread that enables them.
+ * Set-ups, best first: SINGLE_ISSUER + DEFER_TASKRUN (completions are made only while we are in the
+ * kernel for them, so a flag in shared memory says whether there is anything to go there for),
+ * COOP_TASKRUN, none. The ring is made disabled and enabled by the thread that will loop:
+ * single-issuer rings belong to the thread that enables them.
  *
  * Traps:
- * - A cancel has reached the peer of a socket only when its task work ran: flush() therefore asks for events as well
- *   (measured on 6.18: cancel + submit alone leaves the file open until the next turn).
- * - Since 6.13 one enter runs about 20 pieces of task work unless more are waited for: pump() goes on until none is pending.
- * - When the completion queue overflows the kernel keeps the rest and hands it over at the next enter; multishots end. Both
- *   show in the SQ flags or as a completion without F_MORE: nothing special is done here.
- * - In a forked child the ring belongs to the parent: close() only drops the child's descriptor and maps. The maps are
- *   inherited on purpose: unmapping what DONTFORK left out could hit a newer mapping of the child.
- * - The ring's descriptor is not registered (IORING_REGISTER_RING_FDS): the registration would keep the ring and all that is
- *   armed alive in the thread that looped first when the loop moves to another thread.
+ * - A cancel has reached the peer of a socket only when its task work ran: flush() therefore asks
+ * for events as well (measured on 6.18: cancel + submit alone leaves the file open until the next
+ * turn).
+ * - Since 6.13 one enter runs about 20 pieces of task work unless more are waited for: pump() goes
+ * on until none is pending.
+ * - When the completion queue overflows the kernel keeps the rest and hands it over at the next
+ * enter; multishots end. Both show in the SQ flags or as a completion without F_MORE: nothing
+ * special is done here.
+ * - In a forked child the ring belongs to the parent: close() only drops the child's descriptor and
+ * maps. The maps are inherited on purpose: unmapping what DONTFORK left out could hit a newer
+ * mapping of the child.
+ * - The ring's descriptor is not registered (IORING_REGISTER_RING_FDS): the registration would keep
+ * the ring and all that is armed alive in the thread that looped first when the loop moves to
+ * another thread.
  */
 #define _GNU_SOURCE
 #include <assert.h>
@@ -34,21 +41,23 @@
 #include "ring.h"
 #include "uapi.h"
 
-/* SQEs are only needed for one turn's changes; more are flushed in between. Completions outnumber them: every armed poll may
- * complete in one turn. 2,048 cover a large batch; the rest overflows into the kernel's list and is not lost. */
+/* SQEs are only needed for one turn's changes; more are flushed in between. Completions outnumber
+ * them: every armed poll may complete in one turn. 2,048 cover a large batch; the rest overflows
+ * into the kernel's list and is not lost. */
 #define SQ_ENTRIES 256u
 #define CQ_ENTRIES 2048u
 
 struct ring_uring {
 	struct evu_ring ring;
 	struct io_uring uring;
-	bool task_flag;   /* IORING_SQ_TASKRUN tells whether there is task work */
-	bool skip;        /* cancels that succeed post no completion */
+	bool task_flag; /* IORING_SQ_TASKRUN tells whether there is task work */
+	bool skip;      /* cancels that succeed post no completion */
 	unsigned enter_flags;
 };
 
-/* liburing maps its queues with system calls that ThreadSanitizer does not see. A ring that is mapped where another thread has unmapped
- * one would look like a race; this tells it that the one came after the other. */
+/* liburing maps its queues with system calls that ThreadSanitizer does not see. A ring that is
+ * mapped where another thread has unmapped one would look like a race; this tells it that the one
+ * came after the other. */
 #ifdef __SANITIZE_THREAD__
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
@@ -90,16 +99,17 @@ static int enter(struct ring_uring *r, unsigned want, int64_t timeout_ns)
 		ts.tv_nsec = timeout_ns % 1000000000;
 		arg.ts = (uintptr_t)&ts;
 	}
-	rc = io_uring_enter2((unsigned)r->uring.enter_ring_fd, publish(r), want, flags, (sigset_t *)&arg,
-	    sizeof(arg));
-	/* A timeout and a signal are ends of a wait like any other. EBUSY and EAGAIN ask us to reap first, which comes next
-	 * anyway; what was not taken stays queued. */
+	rc = io_uring_enter2((unsigned)r->uring.enter_ring_fd, publish(r), want, flags,
+	    (sigset_t *)&arg, sizeof(arg));
+	/* A timeout and a signal are ends of a wait like any other. EBUSY and EAGAIN ask us to reap
+	 * first, which comes next anyway; what was not taken stays queued. */
 	if (rc == -ETIME || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN)
 		return 0;
 	return rc < 0 ? rc : 0;
 }
 
-/* libevent's methods sleep in calls that are cancellation points; io_uring_enter is none, so it is made one. No lock is held. */
+/* libevent's methods sleep in calls that are cancellation points; io_uring_enter is none, so it is
+ * made one. No lock is held. */
 static int enter_sleeping(struct ring_uring *r, int64_t timeout_ns)
 {
 	int type, rc;
@@ -118,8 +128,9 @@ static bool work_pending(struct ring_uring *r)
 	return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
-/* Goes on until all task work is done, or the completion queue is so full that it has to be reaped first. The bound is what everything
- * armed could need; fds that fire again and again do not hold up the rest. */
+/* Goes on until all task work is done, or the completion queue is so full that it has to be reaped
+ * first. The bound is what everything armed could need; fds that fire again and again do not hold
+ * up the rest. */
 static int pump(struct ring_uring *r)
 {
 	unsigned i, most = r->ring.pool->in_flight / 16 + 2;
@@ -200,7 +211,8 @@ static int uring_cancel(struct evu_ring *ring, struct evu_op *op)
 	sqe = get_sqe(r, &err);
 	if (!sqe)
 		return err;
-	/* Not POLL_REMOVE: that leaves a poll alone (EALREADY) whose wake-up has not been turned into a completion yet. */
+	/* Not POLL_REMOVE: that leaves a poll alone (EALREADY) whose wake-up has not been turned
+	 * into a completion yet. */
 	io_uring_prep_cancel64(sqe, evu_op_tag(op), 0);
 	io_uring_sqe_set_data64(sqe, 0);
 	if (r->skip)
@@ -215,14 +227,15 @@ static int uring_prepare(struct evu_ring *ring)
 	return 0;
 }
 
-/* The ops of completions further on, and what their handlers will touch, are on their way from memory while this one is
- * handled. */
+/* The ops of completions further on, and what their handlers will touch, are on their way from
+ * memory while this one is handled. */
 static void look_ahead(struct ring_uring *r, unsigned head, unsigned left)
 {
 	const struct io_uring_cq *cq = &r->uring.cq;
 
 	if (left > 6)
-		__builtin_prefetch(evu_op_peek(r->ring.pool, cq->cqes[(head + 6) & cq->ring_mask].user_data));
+		__builtin_prefetch(
+		    evu_op_peek(r->ring.pool, cq->cqes[(head + 6) & cq->ring_mask].user_data));
 	if (left > 3) {
 		const struct evu_op *op =
 		    evu_op_peek(r->ring.pool, cq->cqes[(head + 3) & cq->ring_mask].user_data);
@@ -237,7 +250,8 @@ static unsigned drain(struct ring_uring *r)
 	const struct io_uring_cq *cq = &r->uring.cq;
 	unsigned left, n = 0;
 
-	/* A handler may arm, which may flush, which may add completions: then there is another round. */
+	/* A handler may arm, which may flush, which may add completions: then there is another
+	 * round. */
 	while ((left = io_uring_cq_ready(&r->uring))) {
 		for (; left; left--, n++) {
 			unsigned head = *cq->khead;
@@ -283,8 +297,9 @@ static int uring_enable(struct evu_ring *ring)
 	return rc < 0 ? rc : 0;
 }
 
-/* Closing a ring cancels what is armed, but later, in a kernel worker. So that files closed after this call are closed in
- * truth, the owner cancels first. One by one: to cancel all at once the kernel starts its search anew for each. */
+/* Closing a ring cancels what is armed, but later, in a kernel worker. So that files closed after
+ * this call are closed in truth, the owner cancels first. One by one: to cancel all at once the
+ * kernel starts its search anew for each. */
 static void cancel_one(struct evu_op *op, void *arg)
 {
 	struct evu_ring *ring = arg;
@@ -324,7 +339,8 @@ static const struct evu_ring_ops uring_ops = {
 struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err)
 {
 	const struct evu_features *f = evu_features();
-	struct io_uring_params p = {.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+	struct io_uring_params p = {
+	    .flags = IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
 	    .cq_entries = CQ_ENTRIES};
 	struct ring_uring *r;
 
@@ -342,12 +358,14 @@ struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err)
 	r->skip = f->cqe_skip;
 	r->enter_flags = f->no_iowait ? EVU_ENTER_NO_IOWAIT : 0;
 	MAPS_COME();
-	/* Both modes are newer than SUBMIT_ALL (5.18), without which one refused request delays those behind it. */
+	/* Both modes are newer than SUBMIT_ALL (5.18), without which one refused request delays
+	 * those behind it. */
 	if (f->defer_taskrun)
 		p.flags |= IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-		    IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL;
+			   IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL;
 	else if (f->coop_taskrun)
-		p.flags |= IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL;
+		p.flags |=
+		    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL;
 	*err = io_uring_queue_init_params(SQ_ENTRIES, &r->uring, &p);
 	if (*err < 0) {
 		evu_mem.free(r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Kernel constants newer than the oldest liburing that we build with (2.3), each with the kernel that brought it.
- * They are part of the kernel's stable interface: the numbers do not change.
+ * Kernel constants newer than the oldest liburing that we build with (2.3), each with the kernel
+ * that brought it. They are part of the kernel's stable interface: the numbers do not change.
  */
 #ifndef EVU_UAPI_H
 #define EVU_UAPI_H

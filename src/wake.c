@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Forks are noticed by a page that the kernel hands to children wiped (MADV_WIPEONFORK, Linux 4.14): a zero there means that
- * this is a new process. Unlike an atfork handler this also sees clone() and costs one load. Where madvise refuses, an atfork
- * handler wipes the page.
+ * Forks are noticed by a page that the kernel hands to children wiped (MADV_WIPEONFORK,
+ * Linux 4.14): a zero there means that this is a new process. Unlike an atfork handler this also
+ * sees clone() and costs one load. Where madvise refuses, an atfork handler wipes the page.
  */
 #define _GNU_SOURCE
 #include "wake.h"
@@ -26,7 +26,8 @@ void evu_wake_write(int fd)
 	uint64_t one = 1;
 	int saved = errno;
 
-	/* EAGAIN only when 2^64-2 wake-ups were never drained: the eventfd is readable then anyway. */
+	/* EAGAIN only when 2^64-2 wake-ups were never drained: the eventfd is readable then anyway.
+	 */
 	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 	errno = saved;

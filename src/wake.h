@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Rousing a loop that sleeps in the kernel, from another thread or from a signal handler: an eventfd whose readiness the
- * ring reports as an edge, so nobody has to read it. (poll(2) knows no edges: there it is drained.)
+ * Rousing a loop that sleeps in the kernel, from another thread or from a signal handler: an
+ * eventfd whose readiness the ring reports as an edge, so nobody has to read it. (poll(2) knows no
+ * edges: there it is drained.)
  *
- * Also here: the two questions "which thread is this?" and "has this process forked?", in forms cheap enough to ask on every
- * call.
+ * Also here: the two questions "which thread is this?" and "has this process forked?", in forms
+ * cheap enough to ask on every call.
  */
 #ifndef EVU_WAKE_H
 #define EVU_WAKE_H
@@ -20,7 +21,8 @@ void evu_wake_drain(int fd);
 /* A number that no other thread of this process has or will have; never 0. */
 uint64_t evu_thread_id(void);
 
-/* A number that changes, in the child, with each fork (and any other way to copy the address space). */
+/* A number that changes, in the child, with each fork (and any other way to copy the address
+ * space). */
 uint64_t evu_fork_generation(void);
 
 #endif

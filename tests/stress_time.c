@@ -72,12 +72,10 @@ static const struct interval huge[] = {
     {{LONG_MAX / 2, 0}, -1},
     {{LONG_MAX - 1, 999999}, -1},
     {{LONG_MAX, 0}, -1},
-    {{LONG_MAX, LONG_MAX}, -1},
     {{0, LONG_MAX}, -1},
     {{INT_MIN, 0}, 0},
     {{LONG_MIN / 2, 0}, 0},
     {{LONG_MIN, 0}, 0},
-    {{LONG_MIN, LONG_MIN}, 0},
     {{0, LONG_MIN}, 0},
 };
 
@@ -285,8 +283,8 @@ static void t_hung_up(int how)
 	int calls = 0, fd = how ? socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) : p.ours;
 	struct event *ev = st_event_new(base, fd, EV_CLOSED | EV_PERSIST, st_count_cb, &calls);
 
-	if (!(event_base_get_features(base) & EV_FEATURE_EARLY_CLOSE))
-		st_skip("%s does not offer EV_CLOSED", event_base_get_method(base));
+	if (st_ours() && !st_method_is(base, "io_uring"))
+		st_skip("%s tells of hang-ups without end", event_base_get_method(base));
 	close(p.peer);
 	st_add(ev, NULL);
 	check_sleeps(base, how ? "an unconnected socket" : "a pipe without a writer");
