@@ -12,6 +12,7 @@
  * the few static objects here.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 static _Atomic int caught[EVC_NSIG];
 static _Atomic int any;          /* some counter is not 0 */
 static _Atomic int wake_fd = -1; /* of the preferred base's engine */
+static _Atomic int in_handler;   /* threads that may be about to write to it */
 
 static struct event_base
     *_Atomic preferred; /* NULL: nobody wants signals. Written with the lock. */
@@ -34,9 +36,11 @@ static void handler(int sig)
 
 	caught[sig]++;
 	any = 1;
+	in_handler++;
 	fd = wake_fd;
 	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
 		errno = 0; /* EAGAIN: it is readable already */
+	in_handler--;
 	errno = saved;
 }
 
@@ -54,6 +58,17 @@ void evc_signal_prefer(struct event_base *base)
 	EVLOCK_UNLOCK(lock, 0);
 }
 
+/* The descriptor is about to be closed, and its number may soon be another file's: no handler may
+ * be on its way to it. (A child that was forked while another thread was in the handler counts that
+ * one for ever: hence the bound.) */
+static void wait_for_handlers(void)
+{
+	int i;
+
+	for (i = 0; i < 100000 && in_handler > 0; i++)
+		sched_yield();
+}
+
 static void forget_caught(void)
 {
 	int sig;
@@ -67,6 +82,7 @@ void evc_signal_forked(struct event_base *base)
 {
 	if (preferred != base)
 		return;
+	in_handler = 0;
 	forget_caught();
 	wake_fd = evu_engine_wake_fd(base->engine);
 }
@@ -164,6 +180,7 @@ void evc_signal_fini(struct event_base *base)
 	EVLOCK_LOCK(lock, 0);
 	if (preferred == base) {
 		wake_fd = -1;
+		wait_for_handlers();
 		preferred = NULL;
 		n_added = 0;
 		forget_caught();

@@ -357,7 +357,6 @@ struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err)
 	r->task_flag = f->defer_taskrun;
 	r->skip = f->cqe_skip;
 	r->enter_flags = f->no_iowait ? EVU_ENTER_NO_IOWAIT : 0;
-	MAPS_COME();
 	/* Both modes are newer than SUBMIT_ALL (5.18), without which one refused request delays
 	 * those behind it. */
 	if (f->defer_taskrun)
@@ -371,5 +370,6 @@ struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err)
 		evu_mem.free(r);
 		return NULL;
 	}
+	MAPS_COME();
 	return &r->ring;
 }

@@ -206,6 +206,83 @@ static void t_no_memory(int how)
 	st_check(k > 10, "only %ld allocations: the library does not use these functions", k);
 }
 
+/* --- no memory for what is added --- */
+
+static void break_cb(evutil_socket_t fd, short what, void *base)
+{
+	(void)fd;
+	(void)what;
+	event_base_loopbreak(base);
+}
+
+/* Loops for a while without memory, and sleeps meanwhile. False: the loop could not go on. */
+static bool sleeps_without_memory(struct event_base *base, struct event *end)
+{
+	enum { WAIT_MS = 500, AWAKE_MS = 150 };
+	const struct timeval tv = {0, WAIT_MS * 1000};
+	struct timespec before, after;
+	long cpu_ms;
+	int r;
+
+	st_add(end, &tv);
+	heap.fail_at = 1;
+	heap.all_after = true;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+	r = event_base_dispatch(base);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+	heap.fail_at = 0;
+	cpu_ms = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
+	st_check(cpu_ms < AWAKE_MS, "%ld ms of CPU time in %d ms of waiting (%s)", cpu_ms, WAIT_MS,
+	    event_base_get_method(base));
+	return r >= 0;
+}
+
+/*
+ * An event_add either asks for all that the event will ever need, and may be refused it, or needs
+ * nothing. So what has been added while there was no memory is waited for like anything else.
+ */
+static void t_no_memory_to_arm(int unused)
+{
+	enum { MANY = 400 };
+	struct st_pair p[MANY];
+	struct event *ev[MANY], *end;
+	struct event_base *base;
+	int calls = 0, added = 0;
+
+	(void)unused;
+	st_check(setrlimit(RLIMIT_NOFILE, &(struct rlimit){2000, 2000}) == 0, "setrlimit");
+	event_set_mem_functions(heap_malloc, heap_realloc, heap_free);
+	base = st_base_new();
+	end = st_event_new(base, -1, 0, break_cb, base);
+	for (int i = 0; i < MANY; i++) {
+		p[i] = st_socketpair();
+		ev[i] = st_event_new(base, p[i].ours, EV_READ, st_count_cb, &calls);
+	}
+	/* The maps have grown, and nothing has ever been armed. */
+	for (int i = 0; i < MANY; i++)
+		st_add(ev[i], NULL);
+	for (int i = 0; i < MANY; i++)
+		st_check(event_del(ev[i]) == 0, "event_del");
+	heap.all_after = true;
+	heap.fail_at = 1;
+	for (int i = 0; i < MANY; i++)
+		added += event_add(ev[i], NULL) == 0;
+	heap.fail_at = 0;
+	/* The poll method copies its table, whose size follows what is added, when it loops. */
+	if (!sleeps_without_memory(base, end))
+		st_check(st_method_is(base, "poll"), "the loop failed");
+	st_check(calls == 0, "called");
+	for (int i = 0; i < MANY; i++)
+		st_put(p[i].peer);
+	st_check(st_run_until(base, &calls, added), "of %d that were added %d came", added, calls);
+	st_passes(base, 3);
+	st_check(calls == added, "%d came, and %d had been added", calls, added);
+	for (int i = 0; i < MANY; i++)
+		event_free(ev[i]);
+	event_free(end);
+	event_base_free(base);
+}
+
 /* --- address space and locked memory --- */
 
 /* No more memory maps: what malloc needs it has already. */
@@ -305,6 +382,7 @@ static const struct st_case cases[] = {
     {"no_memory_from_then_on", t_no_memory, 2, ST_STOCK_FAILS},
     {"no_memory_once_locks", t_no_memory, 1, ST_STOCK_FAILS},
     {"no_memory_from_then_on_locks", t_no_memory, 3, ST_STOCK_FAILS},
+    {"no_memory_to_arm", t_no_memory_to_arm, 0, 0},
     {"no_address_space", t_no_address_space, 0, 0},
     {"no_address_space_loop_moves", t_no_address_space_later, 0, 0},
     {"no_locked_memory", t_no_locked_memory, 0, 0},
