@@ -180,12 +180,12 @@ void evc_signal_fini(struct event_base *base)
 	EVLOCK_LOCK(lock, 0);
 	if (preferred == base) {
 		wake_fd = -1;
-		wait_for_handlers();
 		preferred = NULL;
 		n_added = 0;
 		forget_caught();
 	}
 	EVLOCK_UNLOCK(lock, 0);
+	wait_for_handlers();
 }
 
 int evc_signal_setup_locks(int enable_locks)
