@@ -203,6 +203,9 @@ static void server_ended_by_another_thread(void)
 	say("done");
 }
 
+/* AddressSanitizer does not notice that a cancelled thread's frames are gone, and takes what is
+ * called then for an overflow. */
+#ifndef __SANITIZE_ADDRESS__
 /* A loop sleeps in what POSIX calls a cancellation point, and holds no lock there. */
 static void cancelled_while_it_sleeps(void)
 {
@@ -218,6 +221,7 @@ static void cancelled_while_it_sleeps(void)
 	say("join: %d", pthread_join(loop_thread, &result));
 	say("cancelled: %s", yes(result == PTHREAD_CANCELED));
 }
+#endif
 
 static void *loop_and_stay(void *arg)
 {
@@ -266,7 +270,9 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(closed_after_the_looping_thread_is_gone),
     DIFF_SCENARIO(closed_while_the_last_callback_runs),
     DIFF_SCENARIO(server_ended_by_another_thread),
+#ifndef __SANITIZE_ADDRESS__
     DIFF_SCENARIO(cancelled_while_it_sleeps),
+#endif
     DIFF_SCENARIO(closed_between_loops_of_another_thread),
 };
 
