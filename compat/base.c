@@ -210,14 +210,19 @@ static void base_free(struct event_base *base, bool run_finalizers)
 	EVBASE_LOCK(base);
 	if (base->engine)
 		n = evc_map_delete_all(base);
-	n += evc_timeout_fini(base);
+	n += evc_timeout_delete_all(base);
+	if (base->engine)
+		evc_settle(base);
 	EVBASE_UNLOCK(base);
 	while ((more = empty_queues(base, run_finalizers)))
 		n += more;
 	if (n)
 		event_debug("event_base_free: %d events were still in the base", n);
 	free_onces(base);
+	evc_timeout_fini(base);
 	evc_signal_fini(base);
+	base->to_settle =
+	    false; /* some programs free events after their base, and get away with it */
 	if (base->engine)
 		evu_engine_free(base->engine);
 	evc_map_fini(base);

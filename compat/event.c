@@ -126,8 +126,10 @@ void evc_wait_callback(struct event_base *base, struct event *ev)
 /* A callback that is being run several times for a signal is not run again. */
 static void stop_repeating(struct event *ev)
 {
-	if (ev->ev_events & EV_SIGNAL && ev->ev_ncalls && ev->ev_pncalls)
+	if (ev->ev_events & EV_SIGNAL && ev->ev_ncalls && ev->ev_pncalls) {
 		*ev->ev_pncalls = 0;
+		ev->ev_pncalls = NULL; /* it is on the stack of the loop */
+	}
 }
 
 /* Watches the fd or signal. -1; 0; 1: a sleeping loop must hear of it. */

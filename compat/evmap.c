@@ -91,10 +91,11 @@ static void slot_count(struct evc_fd *slot, const struct event *ev, int n)
 	slot->nclose = (uint16_t)(slot->nclose + (ev->ev_events & EV_CLOSED ? n : 0));
 }
 
-static bool slot_full(const struct evc_fd *slot)
+static bool slot_full(const struct evc_fd *slot, const struct event *ev)
 {
-	return slot->nread == MAX_PER_FD || slot->nwrite == MAX_PER_FD ||
-	       slot->nclose == MAX_PER_FD;
+	return (ev->ev_events & EV_READ && slot->nread == MAX_PER_FD) ||
+	       (ev->ev_events & EV_WRITE && slot->nwrite == MAX_PER_FD) ||
+	       (ev->ev_events & EV_CLOSED && slot->nclose == MAX_PER_FD);
 }
 
 /* Tells the engine what is wanted now: 0, 1 if that is new to the kernel, or -errno. */
@@ -142,7 +143,7 @@ int evc_io_add(struct event_base *base, struct event *ev)
 	slot = slot_make(base, ev->ev_fd);
 	if (!slot)
 		return add_failed(ev, errno);
-	if (slot_full(slot)) {
+	if (slot_full(slot, ev)) {
 		event_warnx("event_add: too many events on fd %d", ev->ev_fd);
 		return -1;
 	}
@@ -230,8 +231,13 @@ static short meaning(enum evu_method method, unsigned mask)
 bool evc_io_ready(void *arg, struct evu_poll *poll, unsigned mask)
 {
 	struct event_base *base = arg;
+	bool heard = evc_io_active(base, poll->fd, meaning(evu_engine_method(base->engine), mask));
 
-	return evc_io_active(base, poll->fd, meaning(evu_engine_method(base->engine), mask));
+	/* While a socket's error has not been taken, an event for EV_CLOSED alone hears nothing of
+	 * the end that came with it, and taking it would not be told: so it is told now. */
+	if (!heard && mask & POLLRDHUP)
+		heard = evc_io_active(base, poll->fd, EV_CLOSED | EV_ET);
+	return heard;
 }
 
 int evc_sig_add(struct event_base *base, struct event *ev)
@@ -264,8 +270,17 @@ void evc_sig_active(struct event_base *base, int sig, int ncalls)
 
 	if (sig < 0 || sig >= EVC_NSIG)
 		return;
-	LIST_FOREACH (ev, &base->sigmap.events[sig], ev_signal_next)
-		event_active_nolock_(ev, EV_SIGNAL, (short)(ncalls > SHRT_MAX ? SHRT_MAX : ncalls));
+	LIST_FOREACH (ev, &base->sigmap.events[sig], ev_signal_next) {
+		bool waits = ev->ev_flags & EVLIST_ACTIVE && !ev->ev_pncalls;
+		int n = ncalls + (waits ? ev->ev_ncalls : 0);
+
+		if (n > SHRT_MAX)
+			n = SHRT_MAX;
+		/* Active already, for instance by hand: these calls come on top. */
+		if (waits)
+			ev->ev_ncalls = (short)n;
+		event_active_nolock_(ev, EV_SIGNAL, (short)n);
+	}
 }
 
 int evc_map_foreach(struct event_base *base, event_base_foreach_event_cb fn, void *arg)

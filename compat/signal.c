@@ -44,8 +44,26 @@ static void handler(int sig)
 	errno = saved;
 }
 
+/* What came while this base was preferred stays its own. */
+static void leave_caught(struct event_base *base)
+{
+	int sig;
+
+	if (!any)
+		return;
+	any = 0;
+	for (sig = 1; sig < EVC_NSIG; sig++)
+		base->sig.left[sig] += atomic_exchange(&caught[sig], 0);
+	base->sig.any_left = 1;
+	evu_engine_wake(base->engine);
+}
+
 static void prefer_locked(struct event_base *base)
 {
+	struct event_base *old = preferred;
+
+	if (old && old != base)
+		leave_caught(old);
 	preferred = base;
 	n_added = base->sig.n_added;
 	wake_fd = evu_engine_wake_fd(base->engine);
@@ -152,22 +170,36 @@ int evc_signal_release(struct event_base *base, int sig)
 
 bool evc_signal_pending(const struct event_base *base)
 {
-	return any && preferred == base;
+	return (any && preferred == base) || base->sig.any_left;
+}
+
+/* How often a signal came for this base since it was asked last. */
+static int take(struct event_base *base, int sig)
+{
+	int n = base->sig.left[sig];
+
+	base->sig.left[sig] = 0;
+	if (preferred == base && caught[sig])
+		n += atomic_exchange(&caught[sig], 0);
+	return n;
 }
 
 void evc_signal_collect(struct event_base *base)
 {
-	int sig;
+	int sig, n[EVC_NSIG];
 
 	if (!evc_signal_pending(base))
 		return;
-	any = 0;
-	for (sig = 1; sig < EVC_NSIG; sig++) {
-		int n = caught[sig] ? atomic_exchange(&caught[sig], 0) : 0;
-
-		if (n)
-			evc_sig_active(base, sig, n);
-	}
+	EVLOCK_LOCK(lock, 0);
+	if (preferred == base)
+		any = 0;
+	base->sig.any_left = 0;
+	for (sig = 1; sig < EVC_NSIG; sig++)
+		n[sig] = take(base, sig);
+	EVLOCK_UNLOCK(lock, 0);
+	for (sig = 1; sig < EVC_NSIG; sig++)
+		if (n[sig])
+			evc_sig_active(base, sig, n[sig]);
 }
 
 void evc_signal_fini(struct event_base *base)

@@ -19,6 +19,9 @@ struct evc_sigs {
 	struct sigaction
 	    *old[EVC_NSIG]; /* what the program had before the first event of that signal */
 	int n_added;        /* signals that have events */
+	int left[EVC_NSIG]; /* came while this base was preferred, and were not collected before
+			       another one was */
+	_Atomic int any_left;
 };
 
 /* The first event of a signal, or the last, came or went: the handler is set, or the old one is

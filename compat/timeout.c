@@ -46,7 +46,8 @@ int64_t evc_interval_us(const struct event_base *base, const struct timeval *tv)
 
 	if (evc_is_common(base, tv))
 		us &= EVC_USEC_MASK;
-	s += us / 1000000;
+	if (__builtin_add_overflow(s, us / 1000000, &s))
+		s = us > 0 ? INT64_MAX : INT64_MIN;
 	us %= 1000000;
 	if (s > far_s)
 		return EVC_FAR_US;
@@ -354,7 +355,7 @@ const struct timeval *event_base_init_common_timeout(
 	return result;
 }
 
-int evc_timeout_fini(struct event_base *base)
+int evc_timeout_delete_all(struct event_base *base)
 {
 	const struct evu_heap_slot *top;
 	struct event *ev;
@@ -367,20 +368,30 @@ int evc_timeout_fini(struct event_base *base)
 			n += !(ev->ev_flags & EVLIST_INTERNAL);
 			event_del_nolock_(ev, EVENT_DEL_EVEN_IF_FINALIZING);
 		}
-		event_del_nolock_(&c->timer, EVENT_DEL_EVEN_IF_FINALIZING);
-		event_debug_unassign(&c->timer);
-		mm_free(c);
+	}
+	while ((top = evu_heap_top(&base->timeheap))) {
+		ev = of_pos(top->pos);
+		n += !(ev->ev_flags & EVLIST_INTERNAL);
+		event_del_nolock_(ev, EVENT_DEL_EVEN_IF_FINALIZING);
+	}
+	return n;
+}
+
+void evc_timeout_fini(struct event_base *base)
+{
+	int i;
+
+	/* Finalizers may have added some again. */
+	(void)evc_timeout_delete_all(base);
+	for (i = 0; i < base->n_commons; i++) {
+		event_debug_unassign(&base->commons[i]->timer);
+		mm_free(base->commons[i]);
 	}
 	base->n_commons = 0;
 	if (base->commons)
 		mm_free(base->commons);
 	base->commons = NULL;
-	while ((top = evu_heap_top(&base->timeheap))) {
-		event_del_nolock_(of_pos(top->pos), EVENT_DEL_NOBLOCK);
-		n++;
-	}
 	evu_heap_fini(&base->timeheap);
-	return n;
 }
 
 static void common_assert_ok(struct event_base *base, int i)

@@ -84,9 +84,10 @@ int64_t evc_timeout_next(struct event_base *base);
 /* Makes the events whose time has come active. */
 void evc_timeout_expire(struct event_base *base);
 
-/* Frees what the deadlines need; no event may have one any more, but those in common queues.
- * Returns how many of those had. */
-int evc_timeout_fini(struct event_base *base);
+/* Deletes every event that has a deadline; how many were not internal. */
+int evc_timeout_delete_all(struct event_base *base);
+/* Frees what deadlines need. */
+void evc_timeout_fini(struct event_base *base);
 void evc_timeout_assert_ok(struct event_base *base);
 
 #endif

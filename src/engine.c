@@ -13,6 +13,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -190,7 +191,8 @@ void evu_engine_leave(struct evu_engine *e, bool rest)
 	if (!e->ring || e->ring->ops->any_thread || !ours(e))
 		return;
 	evu_poll_take_handoff(e);
-	if (rest)
+	/* Without locks no other thread may drop anything. */
+	if (rest && e->hooks->lock)
 		evu_poll_rest(e);
 	e->unsettled |= e->unflushed;
 	(void)evu_engine_settle(e);
@@ -261,6 +263,42 @@ static int ring_ready(struct evu_engine *e)
 	return rc;
 }
 
+/* We have the lock again, or are being cancelled and have it for a moment. Who waits for us to
+ * settle looks again when we give it up: by then it is done, or we sleep anew, or are gone. */
+static void awake(struct evu_engine *e)
+{
+	if (e->hooks->lock)
+		e->hooks->lock(e->arg);
+	e->asleep = false;
+	if (e->hooks->settled)
+		e->hooks->settled(e->arg);
+}
+
+static void cancelled(void *arg)
+{
+	struct evu_engine *e = arg;
+
+	awake(e);
+	e->looping = false;
+	if (e->hooks->unlock)
+		e->hooks->unlock(e->arg);
+}
+
+/* Sleeping is a cancellation point. */
+static int ring_wait(struct evu_engine *e, int64_t timeout_ns)
+{
+	int rc;
+
+	e->asleep = timeout_ns != 0;
+	if (e->hooks->unlock)
+		e->hooks->unlock(e->arg);
+	pthread_cleanup_push(cancelled, e);
+	rc = e->ring->ops->wait(e->ring, timeout_ns);
+	pthread_cleanup_pop(0);
+	awake(e);
+	return rc;
+}
+
 /* Hands over what is queued, sleeps, and takes what completed. */
 static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 {
@@ -277,17 +315,7 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	/* What could not be armed, for want of memory, is tried again soon. */
 	if (evu_link_linked(&e->pending) && (timeout_ns < 0 || timeout_ns > RETRY_NS))
 		timeout_ns = RETRY_NS;
-	e->asleep = timeout_ns != 0;
-	if (e->hooks->unlock)
-		e->hooks->unlock(e->arg);
-	rc = ops->wait(e->ring, timeout_ns);
-	if (e->hooks->lock)
-		e->hooks->lock(e->arg);
-	e->asleep = false;
-	/* Who waits for us to settle looks again when we give up the lock: by then it is done, or
-	 * we sleep anew. */
-	if (e->hooks->settled)
-		e->hooks->settled(e->arg);
+	rc = ring_wait(e, timeout_ns);
 	if (rc < 0)
 		return rc;
 	e->unflushed = e->unsettled = false;

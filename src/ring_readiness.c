@@ -114,6 +114,9 @@ static int epoll_arm(struct evu_ring *ring, struct evu_op *op, int fd, unsigned 
 	ev.data.u64 = evu_op_tag(op);
 	rc = epoll_ctl(r->epfd, cmd, fd, &ev);
 	if (rc < 0 && ((again && errno == ENOENT) || (!again && errno == EEXIST))) {
+		/* The file that was registered is not this one; nobody can name its registration
+		 * any more. */
+		r->suspect |= again;
 		cmd = again ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 		rc = epoll_ctl(r->epfd, cmd, fd, &ev);
 	}

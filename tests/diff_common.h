@@ -11,9 +11,8 @@
  * is not part of the contract.
  *
  * Two traps. The order of events on different fds is nobody's promise: scenarios count those, or
- * sort. And stock's poll method takes things that epoll refuses (regular files, closed fds), while
- * our poll ring has to refuse them as epoll does: add_refused() reports epoll's answer for stock on
- * poll, so that the transcripts stay comparable.
+ * sort. And stock's poll method takes closed fds, which ours may refuse: add_refused() reports
+ * epoll's answer for stock on poll, so that the transcripts stay comparable.
  */
 #ifndef DIFF_COMMON_H
 #define DIFF_COMMON_H

@@ -65,6 +65,33 @@ static void counted(void)
 	passes(base, 2);
 }
 
+static void left_for_its_base(void)
+{
+	struct event_base *first = new_base(), *second = new_base();
+
+	base = first;
+	event_add(new_signal(SIGUSR1, "first"), NULL);
+	base = second;
+	event_add(new_signal(SIGUSR2, "second"), NULL);
+	one_pass(first);
+	raise(SIGUSR1);
+	say("the other base loops");
+	one_pass(second);
+	say("its own base loops");
+	one_pass(first);
+}
+
+static void counted_beside_a_manual_activation(void)
+{
+	base = new_base();
+	struct event *ev = new_signal(SIGUSR1, "usr1");
+
+	event_add(ev, NULL);
+	event_active(ev, EV_SIGNAL, 1);
+	raise_times(SIGUSR1, 2);
+	passes(base, 2);
+}
+
 static void counted_without_persist(void)
 {
 	base = new_base();
@@ -625,6 +652,8 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(the_looping_base_gets_it),
     DIFF_SCENARIO(freeing_the_other_base),
     DIFF_SCENARIO(child_does_not_repeat_the_parents_signals),
+    DIFF_SCENARIO(left_for_its_base),
+    DIFF_SCENARIO(counted_beside_a_manual_activation),
     DIFF_SCENARIO(signals_refused),
     DIFF_SCENARIO(pending_and_counts),
 };

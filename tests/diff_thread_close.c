@@ -220,6 +220,9 @@ static void cancelled_while_it_sleeps(void)
 	say("cancel: %d", pthread_cancel(loop_thread));
 	say("join: %d", pthread_join(loop_thread, &result));
 	say("cancelled: %s", yes(result == PTHREAD_CANCELED));
+	say("del: %d", event_del(ev));
+	close(fd[0]);
+	say_the_end_comes(fd[1]);
 }
 #endif
 

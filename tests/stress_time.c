@@ -75,7 +75,9 @@ static const struct interval huge[] = {
     {{0, LONG_MAX}, -1},
     {{INT_MIN, 0}, 0},
     {{LONG_MIN / 2, 0}, 0},
+    {{LONG_MAX, LONG_MAX}, -1},
     {{LONG_MIN, 0}, 0},
+    {{LONG_MIN, LONG_MIN}, 0},
     {{0, LONG_MIN}, 0},
 };
 
