@@ -20,6 +20,53 @@ static bool closed_is_offered(void)
 	return false;
 }
 
+/* A reset is an end as well, whether its error is taken first or not. */
+static void closed_by_a_reset(void)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct linger abort_it = {1, 0};
+	socklen_t len = sizeof(sin);
+	int door, peer, conn, told = 0;
+
+	if (!closed_is_offered())
+		return;
+	door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	MUST(bind(door, (struct sockaddr *)&sin, len) == 0 && listen(door, 1) == 0);
+	MUST(getsockname(door, (struct sockaddr *)&sin, &len) == 0);
+	peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	MUST(connect(peer, (struct sockaddr *)&sin, len) == 0);
+	conn = accept4(door, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	MUST(conn >= 0);
+	event_add(event_new(base, conn, EV_CLOSED | EV_PERSIST, count_cb, &told), NULL);
+	one_pass(base);
+	MUST(setsockopt(peer, SOL_SOCKET, SO_LINGER, &abort_it, sizeof(abort_it)) == 0);
+	close(peer);
+	one_pass(base);
+	say("send: %d", (int)send(conn, "x", 1, MSG_NOSIGNAL));
+	one_pass(base);
+	say("told: %s", yes(told > 0));
+}
+
+/* Each kind of interest in an fd has room for so many events, on its own. */
+static void as_many_events_as_fit(void)
+{
+	enum { MOST = 65535 };
+	static struct event reader[MOST + 1], writer;
+	int fd[2], added = 0;
+
+	base = new_base();
+	new_pair(fd);
+	for (int i = 0; i < MOST; i++) {
+		event_assign(&reader[i], base, fd[0], EV_READ | EV_PERSIST, note_cb, "reader");
+		added += event_add(&reader[i], NULL) == 0;
+	}
+	event_assign(&writer, base, fd[0], EV_WRITE, note_cb, "writer");
+	say("readers %d, a writer %d", added, event_add(&writer, NULL));
+	event_assign(&reader[MOST], base, fd[0], EV_READ, note_cb, "one more");
+	say("one reader more: %d", event_add(&reader[MOST], NULL));
+	one_pass(base);
+}
+
 static void closed_alone(void)
 {
 	int fd[2];
@@ -405,6 +452,8 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(deleted_by_an_earlier_callback),
     DIFF_SCENARIO(other_part_survives_one_shot),
     DIFF_SCENARIO(write_waits_for_room),
+    DIFF_SCENARIO(closed_by_a_reset),
+    DIFF_SCENARIO(as_many_events_as_fit),
 };
 
 DIFF_MAIN(scenarios)
