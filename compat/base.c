@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "debug.h"
+#include "evbuffer.h"
 #include "evmap.h"
 #include "timeout.h"
 
@@ -45,15 +46,41 @@ static void base_forked(void *arg)
 	evc_signal_forked(base);
 }
 
+/* The buffers that the kernel receives into are chains of evbuffers from the start. */
+static void *block_new(void *arg)
+{
+	struct evbuffer_chain *block = evc_block_new();
+
+	(void)arg;
+	return block ? block->buffer : NULL;
+}
+
+static void block_free(void *arg, void *data)
+{
+	(void)arg;
+	evc_block_free(evc_block_of(data));
+}
+
+_Static_assert(EVC_BLOCK_SIZE == EVU_BLOCK_SIZE, "a block has room for what the engine receives");
+
+#define DATA_HOOKS                                                                      \
+	.arrived = evc_stream_arrived, .sent = evc_stream_sent, .block_new = block_new, \
+	.block_free = block_free
+
 static const struct evu_hooks threaded_hooks = {
     .lock = base_lock,
     .unlock = base_unlock,
     .ready = evc_io_ready,
     .settled = base_settled,
     .forked = base_forked,
+    DATA_HOOKS,
 };
 
-static const struct evu_hooks hooks = {.ready = evc_io_ready, .forked = base_forked};
+static const struct evu_hooks hooks = {
+    .ready = evc_io_ready,
+    .forked = base_forked,
+    DATA_HOOKS,
+};
 
 /* The engine's memory is the program's: see mem.h. */
 const struct evu_mem evu_mem = {
@@ -93,6 +120,7 @@ static void base_init(struct event_base *base)
 	base->event_running_priority = -1;
 	TAILQ_INIT(&base->active_later_queue);
 	LIST_INIT(&base->once_events);
+	evu_link_init(&base->to_send);
 	evu_heap_init(&base->timeheap, event_mm_realloc_, event_mm_free_);
 	evutil_configure_monotonic_time_(&base->monotonic_timer, EV_MONOT_PRECISE);
 	base->clock_diff_at_us = INT64_MIN / 2;
@@ -121,6 +149,7 @@ static int base_open(struct event_base *base, const struct event_config *cfg)
 		event_warnx("event_base_new: no event mechanism available: %s", strerror(-rc));
 		return -1;
 	}
+	evc_block_store_open();
 	if (evutil_getenv_("EVENT_SHOW_METHOD"))
 		event_msgx("libevent using: %s", event_base_get_method(base));
 	return 0;
@@ -223,8 +252,11 @@ static void base_free(struct event_base *base, bool run_finalizers)
 	evc_signal_fini(base);
 	base->to_settle =
 	    false; /* some programs free events after their base, and get away with it */
-	if (base->engine)
+	if (base->engine) {
+		evc_map_forget_streams(base);
 		evu_engine_free(base->engine);
+		evc_block_store_close();
+	}
 	evc_map_fini(base);
 	if (base->activequeues)
 		mm_free(base->activequeues);

@@ -142,6 +142,7 @@ struct event_base {
 	int cap_commons;
 
 	struct evc_fdmap io;
+	struct evu_link to_send; /* streams that have something to send, or think so */
 	struct evc_sigmap sigmap;
 	struct evc_sigs sig;
 

@@ -67,19 +67,24 @@ static struct evc_fd *slot_make(struct event_base *base, evutil_socket_t fd)
 
 static unsigned slot_mask(const struct evc_fd *slot)
 {
-	return (slot->nread ? POLLIN : 0u) | (slot->nwrite ? POLLOUT : 0u) |
-	       (slot->nclose ? POLLRDHUP : 0u);
+	bool in = slot->nread && !evc_io_reads_itself(slot);
+	bool out = slot->nwrite && !evc_io_sends_itself(slot);
+
+	return (in ? POLLIN : 0u) | (out ? POLLOUT : 0u) | (slot->nclose ? POLLRDHUP : 0u);
 }
 
-static enum evu_watch slot_watch(const struct evc_fd *slot)
+static enum evu_watch slot_watch(const struct evc_fd *slot, unsigned mask)
 {
 	const struct event *ev = LIST_FIRST(&slot->events);
 
+	/* A stream waits for a poll once in a while only. */
+	if (slot->stream && slot->stream->poll_out && mask == POLLOUT && slot->nwrite == 1)
+		return EVU_ONCE;
 	if (ev->ev_events & EV_ET)
 		return EVU_EDGE;
 	if (ev->ev_events & EV_PERSIST || LIST_NEXT(ev, ev_io_next) || slot->nclose)
 		return EVU_LEVEL;
-	if (slot->poll.want == slot_mask(slot) && slot->poll.watch == EVU_LEVEL)
+	if (slot->poll.want == mask && slot->poll.watch == EVU_LEVEL)
 		return EVU_LEVEL;
 	return EVU_ONCE;
 }
@@ -98,23 +103,109 @@ static bool slot_full(const struct evc_fd *slot, const struct event *ev)
 	       (ev->ev_events & EV_CLOSED && slot->nclose == MAX_PER_FD);
 }
 
+/* A request of a stream stops. The loop's thread, while it runs callbacks, need not enter the
+ * kernel for that: nothing moves before it does, and the program may start it again before. */
+static void halt(struct event_base *base, struct evu_request *req)
+{
+	if (base->running_loop && evc_in_loop_thread(base)) {
+		evu_request_halt(req);
+		return;
+	}
+	evu_request_drop(req);
+	base->to_settle = true;
+}
+
+/* 1 if there is something new for the loop to do. */
+static int stream_update_in(struct event_base *base, struct evc_fd *slot)
+{
+	struct evc_stream *s = slot->stream;
+
+	if (!evc_io_reads_itself(slot) || s->hold_in) {
+		if (s->in.req.wanted)
+			halt(base, &s->in.req);
+		return 0;
+	}
+	if (evu_intake_pending(&s->in))
+		event_active_later_nolock_(s->reader, EV_READ);
+	if (s->in.req.wanted)
+		return 0;
+	evu_intake_start(&s->in, slot->poll.fd);
+	return 1;
+}
+
+static int stream_update_out(struct event_base *base, struct evc_fd *slot)
+{
+	struct evc_stream *s = slot->stream;
+
+	if (!evc_io_sends_itself(slot)) {
+		evu_link_remove(&s->to_send);
+		if (s->send && s->send->req.wanted)
+			halt(base, &s->send->req);
+		return 0;
+	}
+	if (s->send && s->send->req.wanted)
+		return 0;
+	evc_stream_look(s);
+	return 1;
+}
+
 /* Tells the engine what is wanted now: 0, 1 if that is new to the kernel, or -errno. */
 static int slot_update(struct event_base *base, struct evc_fd *slot, bool known)
 {
 	unsigned mask = slot_mask(slot);
 	unsigned old_want = slot->poll.want;
 	uint8_t old_watch = slot->poll.watch;
-	int rc;
+	int rc, new = 0;
 
-	if (!mask) {
+	if (mask) {
+		rc = evu_poll_want(&slot->poll, mask, slot_watch(slot, mask), known);
+		if (rc < 0)
+			return rc;
+		new = old_want != mask || old_watch != slot->poll.watch ||
+		      slot->poll.watch == EVU_ONCE;
+	} else {
 		evu_poll_drop(&slot->poll);
 		base->to_settle = true;
-		return old_want != 0;
+		new = old_want != 0;
 	}
-	rc = evu_poll_want(&slot->poll, mask, slot_watch(slot), known);
-	if (rc < 0)
-		return rc;
-	return old_want != mask || old_watch != slot->poll.watch || slot->poll.watch == EVU_ONCE;
+	if (slot->stream) {
+		new |= stream_update_in(base, slot);
+		new |= stream_update_out(base, slot);
+	}
+	return new;
+}
+
+/* The stream's own events come and go. */
+static void stream_note(struct evc_fd *slot, const struct event *ev, bool on)
+{
+	struct evc_stream *s = slot->stream;
+
+	if (!s)
+		return;
+	if (ev == s->reader)
+		s->reading = on;
+	else if (ev == s->writer)
+		s->writing = on;
+}
+
+bool evc_io_attach(struct event_base *base, evutil_socket_t fd, struct evc_stream *s)
+{
+	struct evc_fd *slot = slot_make(base, fd);
+
+	if (!slot || slot->stream)
+		return false;
+	slot->stream = s;
+	return true;
+}
+
+void evc_io_detach(struct event_base *base, evutil_socket_t fd)
+{
+	slot_find(base, fd)->stream = NULL;
+}
+
+int evc_io_refresh(struct event_base *base, evutil_socket_t fd)
+{
+	return slot_update(base, slot_find(base, fd), true);
 }
 
 static int add_failed(const struct event *ev, int err)
@@ -154,10 +245,12 @@ int evc_io_add(struct event_base *base, struct event *ev)
 	}
 	slot_count(slot, ev, 1);
 	LIST_INSERT_HEAD(&slot->events, ev, ev_io_next);
+	stream_note(slot, ev, true);
 	rc = slot_update(base, slot, false);
 	if (rc < 0) {
 		LIST_REMOVE(ev, ev_io_next);
 		slot_count(slot, ev, -1);
+		stream_note(slot, ev, false);
 		return add_failed(ev, -rc);
 	}
 	return rc;
@@ -173,6 +266,7 @@ int evc_io_del(struct event_base *base, struct event *ev)
 	evc_assert(slot);
 	LIST_REMOVE(ev, ev_io_next);
 	slot_count(slot, ev, -1);
+	stream_note(slot, ev, false);
 	rc = slot_update(base, slot, true);
 	if (rc < 0) {
 		/* Memory, or the fd is closed: what is left of the events goes unheard, as after
@@ -187,7 +281,7 @@ void evc_io_renew(struct event_base *base, struct event *ev)
 {
 	struct evc_fd *slot = slot_find(base, ev->ev_fd);
 
-	if (slot && slot->poll.want)
+	if (slot && (slot->poll.want || slot->stream))
 		(void)slot_update(base, slot, true);
 }
 
@@ -355,6 +449,22 @@ int evc_map_delete_all(struct event_base *base)
 	for (i = 0; i < EVC_NSIG; i++)
 		n += delete_list(&base->sigmap.events[i]);
 	return n;
+}
+
+/* Bufferevents that outlive their base. */
+static void forget_stream(struct evc_stream *s)
+{
+	evc_stream_detach(s);
+	evc_stream_fini(s);
+}
+
+void evc_map_forget_streams(struct event_base *base)
+{
+	int i;
+
+	for (i = 0; i < base->io.len; i++)
+		if (base->io.slots[i] && base->io.slots[i]->stream)
+			forget_stream(base->io.slots[i]->stream);
 }
 
 void evc_map_fini(struct event_base *base)

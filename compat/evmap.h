@@ -6,10 +6,12 @@
 #define COMPAT_EVMAP_H
 
 #include "base.h"
+#include "stream.h"
 
 struct evc_fd {
 	struct evu_poll poll;
 	struct event_dlist events; /* newest first */
+	struct evc_stream *stream; /* or NULL */
 	uint16_t nread;
 	uint16_t nwrite;
 	uint16_t nclose;
@@ -26,6 +28,27 @@ void evc_io_renew(struct event_base *base, struct event *ev);
 /* The events of fd that wait for any of `what` become active. True iff there are such. */
 bool evc_io_active(struct event_base *base, evutil_socket_t fd, short what);
 
+/* Puts a stream on an fd. False: there is one, or no memory. */
+bool evc_io_attach(struct event_base *base, evutil_socket_t fd, struct evc_stream *s);
+void evc_io_detach(struct event_base *base, evutil_socket_t fd);
+/* What the stream's flags say takes effect. 1 if the kernel has something new to do. */
+int evc_io_refresh(struct event_base *base, evutil_socket_t fd);
+
+/* True iff the only event for reading is the stream's, and needs no poll. */
+static inline bool evc_io_reads_itself(const struct evc_fd *slot)
+{
+	const struct evc_stream *s = slot->stream;
+
+	return s && s->reading && (!s->no_in || s->hold_in) && slot->nread == 1;
+}
+
+static inline bool evc_io_sends_itself(const struct evc_fd *slot)
+{
+	const struct evc_stream *s = slot->stream;
+
+	return s && s->writing && !s->poll_out && slot->nwrite == 1;
+}
+
 int evc_sig_add(struct event_base *base, struct event *ev);
 int evc_sig_del(struct event_base *base, struct event *ev);
 void evc_sig_active(struct event_base *base, int sig, int ncalls);
@@ -37,6 +60,8 @@ int evc_map_foreach(struct event_base *base, event_base_foreach_event_cb fn, voi
 void evc_map_assert_ok(struct event_base *base);
 /* Deletes every event of the maps; how many were not internal. */
 int evc_map_delete_all(struct event_base *base);
+/* Takes all streams off their fds, for good. */
+void evc_map_forget_streams(struct event_base *base);
 void evc_map_fini(struct event_base *base);
 
 #endif

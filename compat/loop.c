@@ -11,6 +11,7 @@
 
 #include "debug.h"
 #include "evmap.h"
+#include "stream.h"
 #include "timeout.h"
 
 /* Runs a signal event's callback as often as the signal came, unless it is deleted or the loop
@@ -205,9 +206,12 @@ static int64_t may_sleep(struct event_base *base, int flags)
 /* One turn. -1: the engine failed; 1: the loop is done; 0: go on. */
 static int turn(struct event_base *base, int flags)
 {
-	int64_t sleep_ns = may_sleep(base, flags);
+	int64_t sleep_ns;
 	int rc;
 
+	if (evu_link_linked(&base->to_send))
+		evc_sock_send_all(base);
+	sleep_ns = may_sleep(base, flags);
 	evc_later_to_active(base);
 	evc_time_forget(base);
 	rc = evu_engine_turn(base->engine, sleep_ns);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "poll.h"
+#include "request.h"
 #include "wake.h"
 
 /* An embedder with an allocator defines its own. */
@@ -48,14 +49,19 @@ enum evu_method evu_engine_method(const struct evu_engine *e)
 	return e->method;
 }
 
+/* What has completed counts: bytes that were received are nowhere else. (In a forked child it is
+ * the parent's.) */
 static void ring_close(struct evu_engine *e, bool alien)
 {
 	if (!e->ring)
 		return;
+	if (e->generation == evu_fork_generation())
+		e->ring->ops->reap(e->ring);
 	e->ring->ops->close(e->ring, alien);
 	e->ring = NULL;
 	e->owner = 0;
 	e->broken = false;
+	evu_bufring_lost(e);
 	evu_poll_ring_lost(e);
 }
 
@@ -108,8 +114,8 @@ void evu_engine_guard(struct evu_engine *e)
 {
 	if (e->generation == evu_fork_generation())
 		return;
-	e->generation = evu_fork_generation();
 	ring_close(e, true);
+	e->generation = evu_fork_generation();
 	(void)wake_renew(e);
 	if (e->hooks->forked)
 		e->hooks->forked(e->arg);
@@ -132,6 +138,8 @@ int evu_engine_new(
 	e->arg = arg;
 	e->methods = methods;
 	evu_link_init(&e->pending);
+	evu_link_init(&e->starting);
+	evu_link_init(&e->halting);
 	evu_op_pool_init(&e->pool);
 	evu_poll_init(&e->wake, e, -1);
 	rc = wake_renew(e);
@@ -159,6 +167,8 @@ void evu_engine_free(struct evu_engine *e)
 	if (e->ring)
 		e->ring->ops->close(e->ring, !ours(e));
 	evu_op_pool_fini(&e->pool);
+	evu_bufring_fini(e);
+	evu_send_fini(e);
 	if (e->wake.fd >= 0)
 		close(e->wake.fd);
 	if (e->hot)
@@ -185,12 +195,20 @@ void evu_engine_enter(struct evu_engine *e)
 	e->looping = true;
 }
 
+/* All that has to be cancelled is queued: nothing that was given up may make progress when the
+ * kernel is entered. */
+static void queue_cancels(struct evu_engine *e)
+{
+	evu_request_flush_halts(e);
+	evu_poll_take_handoff(e);
+}
+
 void evu_engine_leave(struct evu_engine *e, bool rest)
 {
 	e->looping = false;
 	if (!e->ring || e->ring->ops->any_thread || !ours(e))
 		return;
-	evu_poll_take_handoff(e);
+	queue_cancels(e);
 	/* Without locks no other thread may drop anything. */
 	if (rest && e->hooks->lock)
 		evu_poll_rest(e);
@@ -228,7 +246,7 @@ bool evu_engine_settle(struct evu_engine *e)
 		return true;
 	if (!ours(e))
 		return false;
-	evu_poll_take_handoff(e);
+	queue_cancels(e);
 	/* A ring that cannot even cancel must go: closing it ends what is armed. */
 	if (e->ring->ops->flush(e->ring) < 0 || e->broken)
 		return ring_replace(e, true) == 0;
@@ -305,20 +323,24 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	const struct evu_ring_ops *ops = e->ring->ops;
 	int rc;
 
+	queue_cancels(e);
 	evu_poll_flush(e);
-	evu_poll_take_handoff(e);
+	evu_request_flush(e);
 	rc = ops->prepare(e->ring);
 	if (rc < 0)
 		return rc;
 	if (e->broken)
 		return -ENOSYS;
 	/* What could not be armed, for want of memory, is tried again soon. */
-	if (evu_link_linked(&e->pending) && (timeout_ns < 0 || timeout_ns > RETRY_NS))
+	if ((evu_link_linked(&e->pending) || evu_link_linked(&e->starting)) &&
+	    (timeout_ns < 0 || timeout_ns > RETRY_NS))
 		timeout_ns = RETRY_NS;
 	rc = ring_wait(e, timeout_ns);
 	if (rc < 0)
 		return rc;
-	e->unflushed = e->unsettled = false;
+	/* What others gave up while this thread slept was not flushed yet. */
+	if (!e->handoff && !evu_link_linked(&e->halting))
+		e->unflushed = e->unsettled = false;
 	ops->reap(e->ring);
 	return 0;
 }
@@ -369,7 +391,7 @@ int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 		blind = false;
 		/* What other threads dropped while we slept takes effect before anything else
 		 * happens. */
-		if (e->handoff)
+		if (evu_engine_unsettled(e))
 			(void)evu_engine_settle(e);
 		/* Hot fds that cannot be asked about have to be armed anew before this turn can
 		 * tell of them. */

@@ -6,6 +6,9 @@
  * fd, tells what it wants to know of the fd (evu_poll_want), and is told through the `ready` hook
  * what is so. Nothing here ever calls the program.
  *
+ * Where the kernel can do more than tell (evu_engine_moves_data), it also receives, accepts and
+ * sends by itself: see struct evu_intake and struct evu_send below.
+ *
  * Threads. Every function is called with the embedder's lock held. Only evu_engine_turn gives the
  * lock up while it sleeps. Any thread may want() and drop(); the io_uring ring itself is touched by
  * one thread only, its owner: the one that last entered the loop.
@@ -21,6 +24,8 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "heap.h"
 #include "list.h"
@@ -55,6 +60,74 @@ struct evu_poll {
 	bool bare;   /* the fd has no poll method and is always ready: it lives on the hot list */
 };
 
+/*
+ * A request that moves data by itself: receives, accepts or sends.
+ *
+ * start() only marks, the next turn arms. halt() stops it: nothing more is received, accepted or
+ * sent by the time it returns, although the kernel hears of it only with the next entry (a request
+ * makes progress only while the loop's thread is in the kernel, and cancels go in first). Until
+ * then the file stays open if the program closes it: whoever gives the fd away calls
+ * evu_request_drop and evu_engine_settle. A thread that does not loop has to do that as well.
+ *
+ * The memory is the embedder's, and the kernel's until evu_request_over().
+ */
+enum evu_request_kind { EVU_RECV, EVU_ACCEPT, EVU_SEND };
+
+struct evu_request {
+	struct evu_engine *engine;
+	struct evu_op *op;    /* the request in the kernel, NULL when there is none */
+	struct evu_link link; /* on the list of what the next flush arms, or cancels */
+	int fd;
+	uint8_t kind; /* enum evu_request_kind */
+	bool wanted;  /* goes on: is armed again when it ends without a reason */
+	bool halting; /* on the list of what the next flush cancels */
+};
+
+/* A piece of what came in. */
+struct evu_item {
+	struct evu_item *next;
+	void *data;     /* a block of EVU_BLOCK_SIZE bytes; NULL if the embedder kept it */
+	unsigned start; /* first byte of it that was not taken yet */
+	unsigned end;   /* behind the last byte */
+	int fd;         /* an accepted connection, or -1 */
+};
+
+/* What evu_intake.end says beside -errno. */
+#define EVU_END_OF_FILE 1
+
+/*
+ * What comes in by itself from a socket: bytes, or connections. What has come waits here, in order,
+ * until the embedder takes it; then, if `end` is set, why nothing more will come: EVU_END_OF_FILE,
+ * -ENOBUFS (no buffer was free: read it yourself and start again), or another error. The embedder
+ * clears it to start again.
+ */
+struct evu_intake {
+	struct evu_request req;
+	struct evu_item *first;
+	struct evu_item **last; /* where the next one goes */
+	int end;
+	bool nonempty; /* there was more in the socket when the last bytes came */
+	int flags; /* EVU_ACCEPT: SOCK_CLOEXEC, SOCK_NONBLOCK for the connections; the embedder's */
+};
+
+/* So many bytes has a buffer that the kernel receives into. */
+#define EVU_BLOCK_SIZE 16384u
+
+/* How many pieces one send has at most. */
+#define EVU_SEND_VECS 16
+
+/* One send. The pieces, and what they lie in, stay as they are until it is over. */
+struct evu_send {
+	struct evu_request req;
+	int result; /* bytes sent, or -errno; -EINPROGRESS until there is one */
+	int n_vecs;
+	struct iovec vecs[EVU_SEND_VECS];
+	struct msghdr msg;           /* the engine's */
+	void *owners[EVU_SEND_VECS]; /* the embedder's */
+	void *ctx;                   /* the embedder's */
+	struct evu_send *next;       /* the engine's */
+};
+
 struct evu_hooks {
 	void (*lock)(void *arg);
 	void (*unlock)(void *arg);
@@ -66,6 +139,13 @@ struct evu_hooks {
 	void (*settled)(void *arg);
 	/* This process turned out to be a forked child; the engine has new descriptors. Locked. */
 	void (*forked)(void *arg);
+	/* Something came in, or ended. Locked; may come with any call. NULL: no data is moved. */
+	void (*arrived)(void *arg, struct evu_intake *in);
+	/* `send` has its result. Locked, as above. */
+	void (*sent)(void *arg, struct evu_send *send);
+	/* Memory for EVU_BLOCK_SIZE bytes; NULL: there is none. Any thread. */
+	void *(*block_new)(void *arg);
+	void (*block_free)(void *arg, void *data);
 };
 
 /* `methods`: bit set of allowed methods (1u << enum evu_method). The hooks and arg must outlive the
@@ -116,5 +196,44 @@ void evu_poll_init(struct evu_poll *poll, struct evu_engine *engine, int fd);
 int evu_poll_want(struct evu_poll *poll, unsigned mask, enum evu_watch watch, bool known);
 /* Nothing of this fd is told any more. Takes effect in the kernel with evu_engine_settle. */
 void evu_poll_drop(struct evu_poll *poll);
+
+/* ---- data */
+
+/* True iff the engine's ring receives, or accepts, or sends by itself. It may change with any turn:
+ * to false, when io_uring is lost; then everything that was started ends with -EOPNOTSUPP. */
+bool evu_engine_moves_data(const struct evu_engine *engine, enum evu_request_kind kind);
+
+void evu_intake_init(struct evu_intake *in, struct evu_engine *engine, enum evu_request_kind kind);
+/* Takes in what comes to `fd` from now on, in the next turns. Does nothing while `end` is set. */
+void evu_intake_start(struct evu_intake *in, int fd);
+/* All that has come, in order; the caller's until evu_item_give(). NULL: nothing. */
+struct evu_item *evu_intake_take(struct evu_intake *in);
+/* Puts back what was not used: the list, from `item` on, comes first again. */
+void evu_intake_put_back(struct evu_intake *in, struct evu_item *item);
+static inline bool evu_intake_pending(const struct evu_intake *in)
+{
+	return in->first || in->end;
+}
+/* Gives an item back, with its block, unless item->data was set to NULL. Its fd is the caller's. */
+void evu_item_give(struct evu_engine *engine, struct evu_item *item);
+
+/* A send with room for EVU_SEND_VECS pieces; NULL: no memory. The caller fills in vecs, n_vecs. */
+struct evu_send *evu_send_new(struct evu_engine *engine);
+/* With the next turn. `result` tells how it went: possibly less than everything was sent. */
+void evu_send_start(struct evu_send *send, int fd);
+/* It must be over. */
+void evu_send_free(struct evu_send *send);
+
+void evu_request_halt(struct evu_request *req);
+/* The same, and it takes effect in the kernel with evu_engine_settle. */
+void evu_request_drop(struct evu_request *req);
+/* True iff the kernel knows nothing of it any more. */
+static inline bool evu_request_over(const struct evu_request *req)
+{
+	return !req->op && !evu_link_linked(&req->link);
+}
+/* Ends all requests for good, by closing the ring, for a thread that may not settle and cannot wait
+ * for the owner. What is wanted goes on with the next turn. */
+void evu_engine_abandon(struct evu_engine *engine);
 
 #endif

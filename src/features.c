@@ -90,6 +90,27 @@ static int try_poll(struct io_uring *ring, struct evu_features *f)
 	return rc < 0 ? rc : 0;
 }
 
+static bool has_op(struct io_uring *ring, int opcode)
+{
+	struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
+	bool has = probe && io_uring_opcode_supported(probe, opcode);
+
+	if (probe)
+		io_uring_free_probe(probe);
+	return has;
+}
+
+/* Rings of buffers came with multishot accept (the opcode of SOCKET is of that age), multishot
+ * receives with zero-copy sends. */
+static void ask_data(struct io_uring *ring, struct evu_features *f)
+{
+	if (!f->defer_taskrun)
+		return;
+	f->accept = has_op(ring, IORING_OP_SOCKET);
+	f->send = has_op(ring, IORING_OP_SENDMSG);
+	f->recv = f->accept && has_op(ring, IORING_OP_SEND_ZC);
+}
+
 static int probe_ring(struct evu_features *f)
 {
 	const unsigned needed = IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP;
@@ -102,6 +123,8 @@ static int probe_ring(struct evu_features *f)
 		rc = -EOPNOTSUPP;
 	else
 		rc = try_poll(&ring, f);
+	if (rc == 0)
+		ask_data(&ring, f);
 	f->cqe_skip = ring.features & IORING_FEAT_CQE_SKIP;
 	f->no_iowait = ring.features & EVU_FEAT_NO_IOWAIT;
 	io_uring_queue_exit(&ring);
@@ -124,6 +147,9 @@ static void probe(struct evu_features *f)
 	f->ring = f->ring_error == 0;
 	f->cqe_skip &= !disabled("cqe_skip");
 	f->no_iowait &= !disabled("no_iowait");
+	f->recv &= !disabled("recv");
+	f->accept &= !disabled("accept");
+	f->send &= !disabled("send");
 	settled = !transient(f->ring_error);
 }
 

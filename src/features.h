@@ -20,7 +20,11 @@ struct evu_features {
 	bool multishot_poll; /* "multishot_poll" (5.13): without it there is no ring, for nothing
 				else can watch edges */
 	bool cqe_skip;       /* "cqe_skip" (5.17) */
-	bool no_iowait;      /* "no_iowait": waiting need not count as io-wait (6.15) */
+	bool recv;      /* "recv": multishot receive into provided buffers (6.0); with defer_taskrun
+			   only,      for nothing may be received behind the program's back */
+	bool accept;    /* "accept": multishot accept (5.19); likewise */
+	bool send;      /* "send": likewise */
+	bool no_iowait; /* "no_iowait": waiting need not count as io-wait (6.15) */
 };
 
 const struct evu_features *evu_features(void);

@@ -46,7 +46,7 @@ static int pool_grow(struct evu_op_pool *pool)
 		return -1;
 	for (i = EVU_OP_SLAB; i-- > 0;) {
 		slab[i].index = pool->nslabs * EVU_OP_SLAB + i;
-		slab[i].slot = -1;
+		slab[i].slot = slab[i].bid = -1;
 		slab[i].next = pool->free;
 		pool->free = &slab[i];
 	}
@@ -156,22 +156,23 @@ void evu_op_each_armed(
 				fn(&pool->slabs[i][j], arg);
 }
 
-void evu_op_reset_all(struct evu_op_pool *pool, void (*lost)(void *ctx))
+void evu_op_reset_all(struct evu_op_pool *pool, void (*lost)(evu_op_handler *handler, void *ctx))
 {
 	uint32_t i, j;
 
 	for (i = 0; i < pool->nslabs; i++) {
 		for (j = 0; j < EVU_OP_SLAB; j++) {
 			struct evu_op *op = &pool->slabs[i][j];
-			void *ctx = op->handler ? op->ctx : NULL;
+			evu_op_handler *handler = op->handler;
+			void *ctx = op->ctx;
 
 			if (op->state == EVU_OP_IDLE)
 				continue;
 			op->state = EVU_OP_IDLE;
 			pool->in_flight--;
 			evu_op_put(pool, op);
-			if (ctx)
-				lost(ctx);
+			if (handler)
+				lost(handler, ctx);
 		}
 	}
 	assert(pool->in_flight == 0);

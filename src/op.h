@@ -43,6 +43,8 @@ struct evu_op {
 	uint8_t kind;            /* enum evu_poll_kind of the request */
 	int slot;                /* ring_readiness: index in poll(2)'s array, -1 when none */
 	bool handed;             /* on the list below */
+	bool nonempty;           /* recv: the socket held more, as of the present completion */
+	int bid;                 /* recv: the buffer of the present completion, -1: none */
 	struct evu_op
 	    *next; /* in the pool's free list, or in a list of ops handed to the ring's owner */
 };
@@ -85,7 +87,7 @@ void evu_op_each_armed(
     struct evu_op_pool *pool, void (*fn)(struct evu_op *op, void *arg), void *arg);
 /* The ring is gone and with it every request: ops in flight end without a completion. `lost` is
  * called for each that still has a handler, after the op went back to the pool. */
-void evu_op_reset_all(struct evu_op_pool *pool, void (*lost)(void *ctx));
+void evu_op_reset_all(struct evu_op_pool *pool, void (*lost)(evu_op_handler *handler, void *ctx));
 
 static inline uint64_t evu_op_tag(const struct evu_op *op)
 {

@@ -35,6 +35,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "request.h"
 #include "wake.h"
 
 #define TOLD (POLLERR | POLLHUP)
@@ -286,10 +287,14 @@ void evu_poll_take_handoff(struct evu_engine *e)
 	}
 }
 
-static void lost(void *ctx)
+static void lost(evu_op_handler *handler, void *ctx)
 {
 	struct evu_poll *p = ctx;
 
+	if (handler == evu_request_completed) {
+		evu_request_lost(ctx);
+		return;
+	}
 	release(p->engine, p);
 	p->again = false;
 	if (p->hot < 0)
@@ -301,6 +306,10 @@ static void rest(struct evu_op *op, void *arg)
 	struct evu_engine *e = arg;
 	struct evu_poll *p = op->ctx;
 
+	if (op->handler == evu_request_completed) {
+		evu_request_rest(op->ctx);
+		return;
+	}
 	if (!op->handler || p == &e->wake || p->watch == EVU_EDGE)
 		return;
 	disarm(e, p);

@@ -5,6 +5,7 @@
 #ifndef EVU_POLL_H
 #define EVU_POLL_H
 
+#include "bufring.h"
 #include "engine.h"
 #include "op.h"
 #include "ring.h"
@@ -42,6 +43,15 @@ struct evu_engine {
 	bool blind; /* poll(2) cannot be asked (RLIMIT_NOFILE is 0): completions of what was just
 		       armed have to do */
 
+	/* Requests that move data (request.c): to be armed, and to be cancelled, by the next flush.
+	 */
+	struct evu_link starting;
+	struct evu_link halting;
+	int nrequests; /* with an op */
+	struct evu_bufring bufring;
+	struct evu_items items;
+	struct evu_send *sends; /* free ones */
+
 	struct evu_poll wake; /* the eventfd */
 	uint32_t epoch;       /* changes whenever the program may have run */
 	bool woken;           /* by it, in this turn */
@@ -65,8 +75,6 @@ void evu_poll_rest(struct evu_engine *e);
 void evu_poll_ring_lost(struct evu_engine *e);
 /* In a forked child: lets go of what is the parent's. */
 void evu_engine_guard(struct evu_engine *e);
-/* Closes a ring that another thread owns and nobody loops on: its requests end with it. */
-void evu_engine_abandon(struct evu_engine *e);
 
 static inline bool evu_engine_owned(const struct evu_engine *e, uint64_t thread)
 {

@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "op.h"
 
@@ -26,6 +27,7 @@ enum evu_poll_kind {
 	EVU_POLL_ONCE,  /* one completion, then the request is over */
 	EVU_POLL_LEVEL, /* reported as long as it is so */
 	EVU_POLL_EDGE,  /* reported when it becomes so */
+	EVU_NO_POLL,    /* of an op: it is not a poll */
 };
 
 struct evu_ring;
@@ -69,11 +71,27 @@ struct evu_ring_ops {
 	void (*close)(struct evu_ring *ring, bool alien);
 	/* poll(2) over fds, not waiting. */
 	int (*check)(struct evu_ring *ring, struct pollfd *fds, unsigned n);
+
+	/* What follows is called only where `moves` below has the bit. The requests make progress
+	 * only within flush() and wait(), and behind all cancels that were queued before. */
+
+	/* Room for `entries` buffers, a power of two, known by their numbers. By the owner. */
+	int (*buffers)(struct evu_ring *ring, unsigned entries);
+	/* Buffer `id` may be filled. Takes effect at once. */
+	void (*provide)(struct evu_ring *ring, unsigned id, void *data, unsigned len);
+	/* Arm an IDLE op, as arm() does. recv: a completion with a buffer each time bytes come
+	 * (op->bid); `now`: there may be bytes already. accept: a completion for each connection,
+	 * accepted with `flags`. send: one completion; the msghdr and the iovec are read by the
+	 * next flush() or wait(), the bytes until the completion. */
+	int (*recv)(struct evu_ring *ring, struct evu_op *op, int fd, bool now);
+	int (*accept)(struct evu_ring *ring, struct evu_op *op, int fd, int flags);
+	int (*send)(struct evu_ring *ring, struct evu_op *op, int fd, const struct msghdr *msg);
 };
 
 struct evu_ring {
 	const struct evu_ring_ops *ops;
 	struct evu_op_pool *pool; /* the engine's */
+	unsigned moves;           /* 1u << enum evu_request_kind: what it can do with data */
 };
 
 /* Constructors: the ring or NULL with *err set to -errno. */

@@ -108,6 +108,7 @@ static int epoll_arm(struct evu_ring *ring, struct evu_op *op, int fd, unsigned 
 		ev.events |= EPOLLET;
 		break;
 	case EVU_POLL_LEVEL:
+	case EVU_NO_POLL:
 		break;
 	}
 	evu_op_armed(ring->pool, op, fd, kind);

@@ -33,8 +33,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "engine.h"
 #include "features.h"
 #include "list.h"
 #include "mem.h"
@@ -50,6 +52,9 @@
 struct ring_uring {
 	struct evu_ring ring;
 	struct io_uring uring;
+	struct io_uring_buf_ring *bufs; /* NULL: none registered */
+	size_t bufs_size;
+	unsigned n_bufs;
 	bool task_flag; /* IORING_SQ_TASKRUN tells whether there is task work */
 	bool skip;      /* cancels that succeed post no completion */
 	unsigned enter_flags;
@@ -84,6 +89,15 @@ static unsigned publish(struct ring_uring *r)
 		io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
 	}
 	return sq->sqe_tail - io_uring_smp_load_acquire(sq->khead);
+}
+
+/* Makes room in the submission queue, and nothing else: requests that are to be cancelled, but
+ * whose cancel is not queued yet, must not make progress. */
+static int submit_only(struct ring_uring *r)
+{
+	int rc = io_uring_enter2((unsigned)r->uring.enter_ring_fd, publish(r), 0, 0, NULL, 0);
+
+	return rc == -EINTR || rc == -EBUSY || rc == -EAGAIN ? 0 : rc < 0 ? rc : 0;
 }
 
 /* One io_uring_enter: submits what is queued, asks for events, waits for `want` of them. */
@@ -172,7 +186,7 @@ static struct io_uring_sqe *get_sqe(struct ring_uring *r, int *err)
 	*err = 0;
 	if (sqe)
 		return sqe;
-	*err = uring_flush(&r->ring);
+	*err = submit_only(r);
 	if (*err == 0) {
 		sqe = io_uring_get_sqe(&r->uring);
 		if (!sqe)
@@ -221,6 +235,93 @@ static int uring_cancel(struct evu_ring *ring, struct evu_op *op)
 	return 0;
 }
 
+static struct io_uring_sqe *get_data_sqe(struct ring_uring *r, struct evu_op *op, int fd, int *err)
+{
+	struct io_uring_sqe *sqe = get_sqe(r, err);
+
+	if (sqe)
+		evu_op_armed(r->ring.pool, op, fd, EVU_NO_POLL);
+	return sqe;
+}
+
+static int uring_recv(struct evu_ring *ring, struct evu_op *op, int fd, bool now)
+{
+	int err;
+	struct io_uring_sqe *sqe = get_data_sqe(of(ring), op, fd, &err);
+
+	if (!sqe)
+		return err;
+	io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->buf_group = 0;
+	if (!now)
+		sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+	io_uring_sqe_set_data64(sqe, evu_op_tag(op));
+	return 0;
+}
+
+static int uring_accept(struct evu_ring *ring, struct evu_op *op, int fd, int flags)
+{
+	int err;
+	struct io_uring_sqe *sqe = get_data_sqe(of(ring), op, fd, &err);
+
+	if (!sqe)
+		return err;
+	io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, flags);
+	io_uring_sqe_set_data64(sqe, evu_op_tag(op));
+	return 0;
+}
+
+static int uring_send(struct evu_ring *ring, struct evu_op *op, int fd, const struct msghdr *msg)
+{
+	int err;
+	struct io_uring_sqe *sqe = get_data_sqe(of(ring), op, fd, &err);
+
+	if (!sqe)
+		return err;
+	if (msg->msg_iovlen == 1)
+		io_uring_prep_send(
+		    sqe, fd, msg->msg_iov[0].iov_base, msg->msg_iov[0].iov_len, MSG_NOSIGNAL);
+	else
+		io_uring_prep_sendmsg(sqe, fd, msg, MSG_NOSIGNAL);
+	io_uring_sqe_set_data64(sqe, evu_op_tag(op));
+	return 0;
+}
+
+static int uring_buffers(struct evu_ring *ring, unsigned entries)
+{
+	struct ring_uring *r = of(ring);
+	struct io_uring_buf_reg reg = {.ring_entries = entries};
+	int rc;
+
+	r->bufs_size = entries * sizeof(struct io_uring_buf);
+	r->bufs =
+	    mmap(NULL, r->bufs_size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+	if (r->bufs == MAP_FAILED) {
+		r->bufs = NULL;
+		return -ENOMEM;
+	}
+	MAPS_COME();
+	io_uring_buf_ring_init(r->bufs);
+	r->n_bufs = entries;
+	reg.ring_addr = (uintptr_t)r->bufs;
+	rc = io_uring_register_buf_ring(&r->uring, &reg, 0);
+	if (rc < 0) {
+		munmap(r->bufs, r->bufs_size);
+		r->bufs = NULL;
+	}
+	return rc;
+}
+
+static void uring_provide(struct evu_ring *ring, unsigned id, void *data, unsigned len)
+{
+	struct ring_uring *r = of(ring);
+
+	io_uring_buf_ring_add(
+	    r->bufs, data, len, (unsigned short)id, io_uring_buf_ring_mask(r->n_bufs), 0);
+	io_uring_buf_ring_advance(r->bufs, 1);
+}
+
 static int uring_prepare(struct evu_ring *ring)
 {
 	(void)ring;
@@ -245,6 +346,18 @@ static void look_ahead(struct ring_uring *r, unsigned head, unsigned left)
 	}
 }
 
+static void complete(struct ring_uring *r, uint64_t tag, int res, unsigned flags)
+{
+	struct evu_op *op = evu_op_peek(r->ring.pool, tag);
+
+	if (op && op->kind == EVU_NO_POLL) {
+		op->bid =
+		    flags & IORING_CQE_F_BUFFER ? (int)(flags >> IORING_CQE_BUFFER_SHIFT) : -1;
+		op->nonempty = flags & IORING_CQE_F_SOCK_NONEMPTY;
+	}
+	evu_op_complete(r->ring.pool, tag, res, flags & IORING_CQE_F_MORE);
+}
+
 static unsigned drain(struct ring_uring *r)
 {
 	const struct io_uring_cq *cq = &r->uring.cq;
@@ -258,12 +371,12 @@ static unsigned drain(struct ring_uring *r)
 			const struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
 			uint64_t tag = cqe->user_data;
 			int res = cqe->res;
-			bool more = cqe->flags & IORING_CQE_F_MORE;
+			unsigned flags = cqe->flags;
 
 			look_ahead(r, head, left);
 			io_uring_cq_advance(&r->uring, 1);
 			if (tag)
-				evu_op_complete(r->ring.pool, tag, res, more);
+				complete(r, tag, res, flags);
 		}
 	}
 	return n;
@@ -314,9 +427,13 @@ static void uring_close(struct evu_ring *ring, bool alien)
 	if (!alien) {
 		evu_op_each_armed(ring->pool, cancel_one, ring);
 		(void)uring_flush(ring);
+		(void)drain(r);
 	}
 	MAPS_GO();
 	io_uring_queue_exit(&r->uring);
+	/* The kernel holds on to the pages by itself until the ring has come to its end. */
+	if (r->bufs)
+		munmap(r->bufs, r->bufs_size);
 	evu_mem.free(r);
 }
 
@@ -334,6 +451,11 @@ static const struct evu_ring_ops uring_ops = {
     .reap = uring_reap,
     .close = uring_close,
     .check = uring_check,
+    .buffers = uring_buffers,
+    .provide = uring_provide,
+    .recv = uring_recv,
+    .accept = uring_accept,
+    .send = uring_send,
 };
 
 struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err)
@@ -354,6 +476,8 @@ struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err)
 	}
 	r->ring.ops = &uring_ops;
 	r->ring.pool = pool;
+	r->ring.moves = (f->recv ? 1u << EVU_RECV : 0u) | (f->accept ? 1u << EVU_ACCEPT : 0u) |
+			(f->send ? 1u << EVU_SEND : 0u);
 	r->task_flag = f->defer_taskrun;
 	r->skip = f->cqe_skip;
 	r->enter_flags = f->no_iowait ? EVU_ENTER_NO_IOWAIT : 0;

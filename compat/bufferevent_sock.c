@@ -1,0 +1,914 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Bufferevents on file descriptors.
+ *
+ * The happy path, where the kernel can move data (stream.h). Reading: buffers that the kernel
+ * filled wait at the stream; ev_read becomes active, and its callback takes them into the input
+ * buffer: small ones are copied, large ones become chains of it as they are. Writing: data in the
+ * output buffer adds ev_write; before the loop's next turn the first chains are pinned and handed
+ * over as one send; when it is over ev_write becomes active, and its callback drains what was sent,
+ * and goes on with the rest.
+ *
+ * Elsewhere (epoll, poll, pipes, terminals, reads that have a limit) ev_read is active when there
+ * is something to read, and its callback reads. ev_write is made active without asking whether the
+ * fd takes data: the callback tries, and only if the fd takes none it is polled for. The exception
+ * are fds that are no sockets: writing to one that does not take data could block, so they are
+ * asked first.
+ *
+ * Disabled reading: what the kernel had handed over by then goes to the input buffer, for the
+ * program may go on with the bare fd; it is announced when reading is enabled again.
+ *
+ * The end: unlink() ends both requests before it returns and closes the fd, so that the peer sees
+ * it at once. (Stock closes it from the loop, later.) The memory goes with the finalizer.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "bufferevent.h"
+#include "stream.h"
+
+#include <event2/bufferevent_compat.h>
+
+/* From so many bytes on a block is worth more as a chain than its bytes copied. It keeps a buffer
+ * from holding more than twice its data. */
+#define ADOPT_MIN (EVC_BLOCK_SIZE / 2)
+
+struct evc_sock {
+	struct bufferevent_private priv;
+	struct evc_stream stream;
+	bool attached;   /* the stream was put on the fd, or could not be */
+	bool deaf;       /* the fd cannot be received from: no socket, or the kernel refused */
+	bool not_socket; /* it is written to only when it takes data */
+	bool announce;   /* there is input that no readcb was told of */
+	bool dead;       /* unlinked */
+};
+
+/* What a try to read or write came to, beside a number of bytes. */
+enum { NOTHING = -1, FAILED = -2 };
+
+static void sock_readcb(evutil_socket_t fd, short what, void *arg);
+static void sock_writecb(evutil_socket_t fd, short what, void *arg);
+
+static struct evc_sock *sock_of(struct bufferevent *bev)
+{
+	return evu_container_of(bev, struct evc_sock, priv.bev);
+}
+
+static struct event_base *base_of(const struct evc_sock *s)
+{
+	return s->stream.base;
+}
+
+/* ---- who reads, and how much at once */
+
+/* True iff the program has set a limit to what a read may bring. */
+static bool limited(const struct evc_sock *s)
+{
+	const struct bufferevent_private *p = &s->priv;
+
+	return p->bev.wm_read.high != 0 || p->max_single_read != EVC_MAX_SINGLE_DEFAULT ||
+	       (p->rate_limiting && (p->rate_limiting->cfg || p->rate_limiting->group));
+}
+
+static void stream_mode(struct evc_sock *s)
+{
+	bool no_in = s->deaf || limited(s) || !evu_engine_moves_data(base_of(s)->engine, EVU_RECV);
+	bool hold = s->priv.connecting;
+
+	if (no_in == s->stream.no_in && hold == s->stream.hold_in)
+		return;
+	s->stream.no_in = no_in;
+	s->stream.hold_in = hold;
+	evc_stream_changed(&s->stream);
+}
+
+static void update_mode(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+
+	if (!base)
+		return;
+	EVBASE_LOCK(base);
+	stream_mode(s);
+	evc_settle(base);
+	EVBASE_UNLOCK(base);
+}
+
+void evc_sock_limits_changed(struct bufferevent *bev)
+{
+	if (BEV_IS_SOCKET(bev))
+		update_mode(sock_of(bev));
+}
+
+/* How many bytes may be read now; 0: none, the input is full. */
+static size_t read_limit(struct evc_sock *s)
+{
+	struct bufferevent *bev = &s->priv.bev;
+	size_t most, len = evbuffer_get_length(bev->input);
+	ev_ssize_t max = bufferevent_get_read_max_(&s->priv);
+
+	most = max > 0 ? (size_t)max : 0;
+	if (bev->wm_read.high) {
+		size_t room = len < bev->wm_read.high ? bev->wm_read.high - len : 0;
+
+		most = room < most ? room : most;
+	}
+	return most;
+}
+
+/* ---- reading */
+
+/* Moves an item's bytes, at most `most` of them, to the input. How many; FAILED: no memory. */
+static ev_ssize_t absorb_item(struct evbuffer *input, struct evu_item *item, size_t most)
+{
+	size_t n = item->end - item->start;
+	unsigned char *data = item->data;
+
+	if (n <= most && n >= ADOPT_MIN && item->start == 0) {
+		evc_buffer_adopt(input, evc_block_of(data), n);
+		item->data = NULL;
+		item->start = item->end;
+		return (ev_ssize_t)n;
+	}
+	n = n < most ? n : most;
+	if (evc_buffer_append(input, data + item->start, n) < 0)
+		return FAILED;
+	item->start += (unsigned)n;
+	return (ev_ssize_t)n;
+}
+
+/* Takes what the kernel handed over, at most `most` bytes, to the input. Bytes, or FAILED. */
+static ev_ssize_t take_items(struct evc_sock *s, size_t most)
+{
+	struct event_base *base = base_of(s);
+	struct evbuffer *input = s->priv.bev.input;
+	struct evu_item *item, *used = NULL;
+	ev_ssize_t n = 0, total = 0;
+
+	EVBASE_LOCK(base);
+	item = evu_intake_take(&s->stream.in);
+	EVBASE_UNLOCK(base);
+	while (item && n >= 0 && (size_t)total < most) {
+		n = absorb_item(input, item, most - (size_t)total);
+		total += n > 0 ? n : 0;
+		if (item->start == item->end) {
+			struct evu_item *next = item->next;
+
+			item->next = used;
+			used = item;
+			item = next;
+		}
+	}
+	EVBASE_LOCK(base);
+	if (item)
+		evu_intake_put_back(&s->stream.in, item);
+	while (used) {
+		struct evu_item *next = used->next;
+
+		evu_item_give(base->engine, used);
+		used = next;
+	}
+	EVBASE_UNLOCK(base);
+	if (total)
+		evbuffer_invoke_callbacks_(input);
+	return total == 0 && n < 0 ? FAILED : total;
+}
+
+/* The stream had ended, and goes on; by itself or not. */
+static void read_again(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+
+	if (!base)
+		return;
+	EVBASE_LOCK(base);
+	stream_mode(s);
+	evc_stream_changed(&s->stream);
+	EVBASE_UNLOCK(base);
+}
+
+/* The stream ended; why? Bytes read; 0: end of file; NOTHING; FAILED with errno. */
+static ev_ssize_t stream_end(struct evc_sock *s, size_t most)
+{
+	struct event_base *base = base_of(s);
+	struct bufferevent *bev = &s->priv.bev;
+	int end = s->stream.in.end;
+	ev_ssize_t n = NOTHING;
+
+	EVBASE_LOCK(base);
+	s->stream.in.end = 0;
+	EVBASE_UNLOCK(base);
+	if (end == EVU_END_OF_FILE)
+		return 0;
+	if (end == -ENOBUFS) {
+		n = evc_buffer_read(bev->input, bev->ev_read.ev_fd, most);
+		if (n < 0)
+			n = EVUTIL_ERR_RW_RETRIABLE(errno) ? NOTHING : FAILED;
+		else
+			evbuffer_invoke_callbacks_(bev->input);
+	} else if (end == -ENOTSOCK || end == -EOPNOTSUPP || end == -EINVAL) {
+		s->deaf = true;
+		s->not_socket |= end == -ENOTSOCK;
+	} else {
+		errno = -end;
+		return FAILED;
+	}
+	read_again(s);
+	return n;
+}
+
+/* Bytes read; 0: end of file; NOTHING to read; FAILED with errno. */
+static ev_ssize_t sock_read(struct evc_sock *s, size_t most)
+{
+	struct bufferevent *bev = &s->priv.bev;
+	ev_ssize_t n;
+
+	if (s->stream.in.first) {
+		n = take_items(s, limited(s) ? most : SIZE_MAX);
+		if (n == FAILED)
+			errno = ENOMEM;
+		return n;
+	}
+	if (s->stream.in.end)
+		return stream_end(s, most);
+	if (base_of(s) && evc_stream_reads(&s->stream))
+		return NOTHING;
+	n = evc_buffer_read(bev->input, bev->ev_read.ev_fd, most);
+	if (n < 0)
+		return EVUTIL_ERR_RW_RETRIABLE(errno) ? NOTHING : FAILED;
+	evbuffer_invoke_callbacks_(bev->input);
+	return n;
+}
+
+/* More came than was taken: the rest is for the next turn. */
+static void read_on(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+
+	if (!base || !evu_intake_pending(&s->stream.in))
+		return;
+	EVBASE_LOCK(base);
+	evc_stream_renew(&s->stream);
+	EVBASE_UNLOCK(base);
+}
+
+static void read_ready(struct evc_sock *s)
+{
+	struct bufferevent *bev = &s->priv.bev;
+	size_t most = read_limit(s);
+	bool announce = s->announce;
+	ev_ssize_t n;
+
+	if (most == 0 && bev->wm_read.high &&
+	    evbuffer_get_length(bev->input) >= bev->wm_read.high) {
+		bufferevent_suspend_read_(bev, BEV_SUSPEND_WM);
+		return;
+	}
+	if (s->priv.read_suspended || most == 0)
+		return;
+	s->announce = false;
+	n = sock_read(s, most);
+	if (n == FAILED && errno == ECONNREFUSED) {
+		s->priv.connection_refused = 1;
+		read_again(s);
+		return;
+	}
+	if (n == 0 || n == FAILED) {
+		int error = errno;
+
+		bufferevent_disable(bev, EV_READ);
+		errno = error;
+		bufferevent_run_eventcb_(
+		    bev, BEV_EVENT_READING | (n == 0 ? BEV_EVENT_EOF : BEV_EVENT_ERROR), 0);
+		return;
+	}
+	read_on(s);
+	if (n > 0)
+		bufferevent_decrement_read_buckets_(&s->priv, n);
+	if (n > 0 || announce)
+		bufferevent_trigger_nolock_(bev, EV_READ, 0);
+}
+
+/* The callbacks of both events begin with it. False: the bufferevent is only waiting for its
+ * finalizer. */
+static bool enter(struct evc_sock *s)
+{
+	struct bufferevent *bev = &s->priv.bev;
+	bool dead;
+
+	BEV_LOCK(bev);
+	dead = s->dead;
+	if (!dead)
+		bufferevent_incref_and_lock_(bev);
+	BEV_UNLOCK(bev);
+	return !dead;
+}
+
+static void sock_readcb(evutil_socket_t fd, short what, void *arg)
+{
+	struct bufferevent *bev = arg;
+
+	(void)fd;
+	if (!enter(sock_of(bev)))
+		return;
+	if (what == EV_TIMEOUT) {
+		bufferevent_disable(bev, EV_READ);
+		bufferevent_run_eventcb_(bev, BEV_EVENT_READING | BEV_EVENT_TIMEOUT, 0);
+	} else {
+		read_ready(sock_of(bev));
+	}
+	bufferevent_decref_and_unlock_(bev);
+}
+
+void evc_sock_absorb(struct bufferevent *bev)
+{
+	struct evc_sock *s;
+
+	if (!BEV_IS_SOCKET(bev))
+		return;
+	s = sock_of(bev);
+	if (s->stream.in.first && take_items(s, SIZE_MAX) > 0)
+		s->announce = true;
+}
+
+/* ---- writing */
+
+/* How many bytes may be written at once now. */
+static size_t write_limit(struct evc_sock *s)
+{
+	const struct bufferevent_private *p = &s->priv;
+	ev_ssize_t max;
+
+	if (!p->rate_limiting && p->max_single_write == EVC_MAX_SINGLE_DEFAULT)
+		return SIZE_MAX;
+	max = bufferevent_get_write_max_(&s->priv);
+	return max > 0 ? (size_t)max : 0;
+}
+
+/* The stream asks before, or does not ask, whether the fd takes data. */
+static void ask_first(struct evc_sock *s, bool ask)
+{
+	struct event_base *base = base_of(s);
+
+	if (!base)
+		return;
+	EVBASE_LOCK(base);
+	s->stream.poll_out = ask;
+	if (s->stream.fd >= 0)
+		evc_stream_changed(&s->stream);
+	EVBASE_UNLOCK(base);
+}
+
+/* Pins what the output begins with and hands it over. False: no memory. Base locked. */
+static bool send_some(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+	struct evu_send *send = evu_send_new(base->engine);
+	size_t bytes;
+
+	if (!send)
+		return false;
+	send->ctx = &s->stream;
+	send->n_vecs = evc_buffer_pin(s->priv.bev.output, send->vecs,
+	    (struct evbuffer_chain **)send->owners, EVU_SEND_VECS, write_limit(s), &bytes);
+	if (send->n_vecs == 0) {
+		evu_send_free(send);
+		return false;
+	}
+	s->stream.send = send;
+	evu_send_start(send, s->stream.fd);
+	return true;
+}
+
+/* Ends a send that is over. Its result; -EINPROGRESS: it has none, or there is no send that is
+ * over. */
+static int end_send(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+	struct evu_send *send;
+	int i, result = -EINPROGRESS;
+
+	EVBASE_LOCK(base);
+	send = s->stream.send;
+	if (send && evu_request_over(&send->req)) {
+		result = send->result;
+		/* Under the lock of the bufferevent, which is held too. */
+		for (i = 0; i < send->n_vecs; i++)
+			evbuffer_chain_unpin_(send->owners[i], EVBUFFER_MEM_PINNED_W);
+		evu_send_free(send);
+		s->stream.send = NULL;
+	}
+	EVBASE_UNLOCK(base);
+	return result;
+}
+
+/* Takes what was sent off the output: bytes, FAILED with errno, or NOTHING. */
+static ev_ssize_t take_result(struct evc_sock *s)
+{
+	int result = end_send(s);
+
+	if (result == -EINPROGRESS)
+		return NOTHING;
+	if (result >= 0) {
+		evc_buffer_drain(s->priv.bev.output, (size_t)result);
+		evbuffer_invoke_callbacks_(s->priv.bev.output);
+		return result;
+	}
+	if (result == -EOPNOTSUPP || result == -ENOTSOCK) {
+		s->not_socket |= result == -ENOTSOCK;
+		s->stream.no_out = true;
+		return NOTHING;
+	}
+	errno = -result;
+	return FAILED;
+}
+
+/* Before the loop's next turn: the writer was added, or has something to go on with. */
+static void look(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+	struct evc_stream *st = &s->stream;
+
+	EVBASE_LOCK(base);
+	if (st->writing && !s->priv.write_suspended) {
+		bool ask = s->priv.connecting || evbuffer_get_length(s->priv.bev.output) == 0 ||
+			   (st->no_out && s->not_socket);
+
+		if (st->send && st->send->result == -EINPROGRESS)
+			evu_send_start(st->send, st->fd);
+		else if (st->send)
+			event_active_later_nolock_(st->writer, EV_WRITE);
+		else if (ask)
+			st->poll_out = true;
+		else if (st->no_out || evc_buffer_starts_in_file(s->priv.bev.output))
+			event_active_later_nolock_(st->writer, EV_WRITE);
+		else if (!send_some(s))
+			st->poll_out = true;
+		if (st->poll_out)
+			evc_stream_changed(st);
+	}
+	EVBASE_UNLOCK(base);
+}
+
+void evc_sock_send_all(struct event_base *base)
+{
+	struct evu_link *l;
+
+	/* A bufferevent's memory goes only in this thread, by its finalizer. */
+	while ((l = evu_link_take(&base->to_send))) {
+		struct evc_stream *st = evu_container_of(l, struct evc_stream, to_send);
+		struct evc_sock *s = evu_container_of(st, struct evc_sock, stream);
+
+		EVBASE_UNLOCK(base);
+		BEV_LOCK(&s->priv.bev);
+		if (!s->dead)
+			look(s);
+		BEV_UNLOCK(&s->priv.bev);
+		EVBASE_LOCK(base);
+	}
+}
+
+/* write(2) on a socket never blocks, and raises no SIGPIPE. As write(2). */
+static ev_ssize_t write_socket(struct evc_sock *s, size_t most)
+{
+	struct evbuffer *output = s->priv.bev.output;
+	struct evbuffer_chain *chains[EVU_SEND_VECS];
+	struct iovec vecs[EVU_SEND_VECS];
+	struct msghdr msg = {.msg_iov = vecs};
+	size_t bytes;
+	ev_ssize_t n;
+	int i, error;
+
+	msg.msg_iovlen = (size_t)evc_buffer_pin(output, vecs, chains, EVU_SEND_VECS, most, &bytes);
+	n = sendmsg(s->priv.bev.ev_write.ev_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	error = errno;
+	for (i = 0; i < (int)msg.msg_iovlen; i++)
+		evbuffer_chain_unpin_(chains[i], EVBUFFER_MEM_PINNED_W);
+	if (n > 0)
+		evc_buffer_drain(output, (size_t)n);
+	errno = error;
+	return n;
+}
+
+/* Bytes written, NOTHING, or FAILED with errno. */
+static ev_ssize_t write_now(struct evc_sock *s)
+{
+	struct evbuffer *output = s->priv.bev.output;
+	size_t most = write_limit(s);
+	ev_ssize_t n;
+
+	if (s->not_socket || evc_buffer_starts_in_file(output))
+		n = evc_buffer_write(output, s->priv.bev.ev_write.ev_fd,
+		    most > EV_SSIZE_MAX ? -1 : (ev_ssize_t)most);
+	else
+		n = write_socket(s, most);
+	if (n >= 0) {
+		evbuffer_invoke_callbacks_(output);
+		return n;
+	}
+	if (errno == ENOTSOCK && !s->not_socket)
+		s->not_socket = true;
+	else if (!EVUTIL_ERR_RW_RETRIABLE(errno))
+		return FAILED;
+	ask_first(s, true);
+	return NOTHING;
+}
+
+/* ev_write is active: bytes that left the output, NOTHING, or FAILED with errno. */
+static ev_ssize_t sock_write(struct evc_sock *s)
+{
+	struct evbuffer *output = s->priv.bev.output;
+
+	if (s->stream.send) {
+		ev_ssize_t n = take_result(s);
+
+		if (n != NOTHING || s->stream.send)
+			return n;
+	}
+	if (evbuffer_get_length(output) == 0)
+		return 0;
+	if (s->stream.fd < 0 || s->stream.no_out || evc_buffer_starts_in_file(output))
+		return write_now(s);
+	/* It was polled for, and takes data now. */
+	ask_first(s, false);
+	return NOTHING;
+}
+
+/* A connect is over, or not yet. True iff there is a connection. */
+static bool connect_over(struct evc_sock *s)
+{
+	struct bufferevent *bev = &s->priv.bev;
+	int c = evutil_socket_finished_connecting_(bev->ev_write.ev_fd);
+
+	if (s->priv.connection_refused) {
+		s->priv.connection_refused = 0;
+		errno = ECONNREFUSED;
+		c = -1;
+	}
+	if (c == 0) {
+		ask_first(s, true);
+		return false;
+	}
+	s->priv.connecting = 0;
+	if (c < 0) {
+		int error = errno;
+
+		event_del(&bev->ev_write);
+		event_del(&bev->ev_read);
+		errno = error;
+		bufferevent_run_eventcb_(bev, BEV_EVENT_ERROR, 0);
+		return false;
+	}
+	update_mode(s);
+	ask_first(s, false);
+	bufferevent_socket_set_conn_address_fd_(bev, bev->ev_write.ev_fd);
+	bufferevent_run_eventcb_(bev, BEV_EVENT_CONNECTED, 0);
+	if (bev->enabled & EV_WRITE && !s->priv.write_suspended)
+		return true;
+	event_del(&bev->ev_write);
+	return false;
+}
+
+/* Something is left to write: in a send of the next turn, unless the fd is polled for already. */
+static void write_on(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+
+	if (!base)
+		return;
+	EVBASE_LOCK(base);
+	if (s->stream.writing) {
+		s->stream.poll_out = false;
+		evc_stream_changed(&s->stream);
+	}
+	EVBASE_UNLOCK(base);
+}
+
+static void write_ready(struct evc_sock *s, bool connected)
+{
+	struct bufferevent *bev = &s->priv.bev;
+	ev_ssize_t n;
+
+	if (s->priv.write_suspended)
+		return;
+	n = sock_write(s);
+	if (n == FAILED) {
+		int error = errno;
+
+		bufferevent_disable(bev, EV_WRITE);
+		errno = error;
+		bufferevent_run_eventcb_(bev, BEV_EVENT_WRITING | BEV_EVENT_ERROR, 0);
+		return;
+	}
+	if (n == NOTHING)
+		return;
+	if (n > 0)
+		bufferevent_decrement_write_buckets_(&s->priv, n);
+	if (evbuffer_get_length(bev->output) == 0)
+		event_del(&bev->ev_write);
+	else
+		write_on(s);
+	if (n > 0 || !connected)
+		bufferevent_trigger_nolock_(bev, EV_WRITE, 0);
+}
+
+static void sock_writecb(evutil_socket_t fd, short what, void *arg)
+{
+	struct bufferevent *bev = arg;
+	struct evc_sock *s = sock_of(bev);
+	bool connected = false;
+
+	(void)fd;
+	if (!enter(s))
+		return;
+	if (what == EV_TIMEOUT) {
+		bufferevent_disable(bev, EV_WRITE);
+		bufferevent_run_eventcb_(bev, BEV_EVENT_WRITING | BEV_EVENT_TIMEOUT, 0);
+	} else if (!s->priv.connecting || (connected = connect_over(s))) {
+		write_ready(s, connected);
+	}
+	bufferevent_decref_and_unlock_(bev);
+}
+
+/* ---- made, switched, given other fds */
+
+static void stream_init(struct evc_sock *s)
+{
+	struct bufferevent *bev = &s->priv.bev;
+	struct event_base *base = bev->ev_read.ev_base;
+
+	s->attached = s->deaf = s->not_socket = false;
+	if (!base) {
+		s->stream = (struct evc_stream){.fd = -1};
+		return;
+	}
+	EVBASE_LOCK(base);
+	evc_stream_init(&s->stream, base, EVU_RECV, &bev->ev_read, &bev->ev_write);
+	EVBASE_UNLOCK(base);
+}
+
+static void assign_events(struct evc_sock *s, evutil_socket_t fd)
+{
+	struct bufferevent *bev = &s->priv.bev;
+
+	event_assign(
+	    &bev->ev_read, bev->ev_base, fd, EV_READ | EV_PERSIST | EV_FINALIZE, sock_readcb, bev);
+	event_assign(&bev->ev_write, bev->ev_base, fd, EV_WRITE | EV_PERSIST | EV_FINALIZE,
+	    sock_writecb, bev);
+}
+
+/* Adds one of the two events. */
+static int add(struct evc_sock *s, struct event *ev, const struct timeval *tv)
+{
+	struct event_base *base = base_of(s);
+
+	if (!s->attached && base) {
+		s->attached = true;
+		EVBASE_LOCK(base);
+		evc_stream_attach(&s->stream, ev->ev_fd);
+		stream_mode(s);
+		EVBASE_UNLOCK(base);
+	}
+	return bufferevent_add_event_(ev, tv);
+}
+
+static void outbuf_cb(struct evbuffer *buf, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct bufferevent *bev = arg;
+
+	(void)buf;
+	if (info->n_added && bev->enabled & EV_WRITE && !BEV_UPCAST(bev)->write_suspended &&
+	    !event_pending(&bev->ev_write, EV_WRITE, NULL))
+		(void)add(sock_of(bev), &bev->ev_write, &bev->timeout_write);
+}
+
+struct bufferevent *bufferevent_socket_new(struct event_base *base, evutil_socket_t fd, int options)
+{
+	struct evc_sock *s = mm_calloc(1, sizeof(*s));
+	struct bufferevent *bev;
+
+	if (!s)
+		return NULL;
+	if (bufferevent_init_common_(
+		&s->priv, base, &bufferevent_ops_socket, (enum bufferevent_options)options) < 0) {
+		mm_free(s);
+		return NULL;
+	}
+	bev = &s->priv.bev;
+	evbuffer_set_flags(bev->output, EVBUFFER_FLAG_DRAINS_TO_FD);
+	assign_events(s, fd);
+	stream_init(s);
+	evbuffer_add_cb(bev->output, outbuf_cb, bev);
+	evbuffer_freeze(bev->input, 0);
+	evbuffer_freeze(bev->output, 1);
+	return bev;
+}
+
+struct bufferevent *bufferevent_new(evutil_socket_t fd, bufferevent_data_cb readcb,
+    bufferevent_data_cb writecb, bufferevent_event_cb eventcb, void *cbarg)
+{
+	struct bufferevent *bev = bufferevent_socket_new(NULL, fd, 0);
+
+	if (bev)
+		bufferevent_setcb(bev, readcb, writecb, eventcb, cbarg);
+	return bev;
+}
+
+/* What was read while reading was disabled is announced now. */
+static void announce(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+
+	EVBASE_LOCK(base);
+	event_active_later_nolock_(&s->priv.bev.ev_read, EV_READ);
+	EVBASE_UNLOCK(base);
+}
+
+static int be_socket_enable(struct bufferevent *bev, short what)
+{
+	struct evc_sock *s = sock_of(bev);
+
+	if (what & EV_READ) {
+		if (add(s, &bev->ev_read, &bev->timeout_read) < 0)
+			return -1;
+		if (s->announce)
+			announce(s);
+	}
+	if (what & EV_WRITE && add(s, &bev->ev_write, &bev->timeout_write) < 0)
+		return -1;
+	return 0;
+}
+
+static int be_socket_disable(struct bufferevent *bev, short what)
+{
+	if (what & EV_READ && event_del(&bev->ev_read) < 0)
+		return -1;
+	/* A connect that is going on is waited for. */
+	if (what & EV_WRITE && !BEV_UPCAST(bev)->connecting && event_del(&bev->ev_write) < 0)
+		return -1;
+	return 0;
+}
+
+/* Lets go of the fd: nothing is in the kernel any more when it returns, as far as this thread can
+ * see to it. */
+static void let_go(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+
+	event_del_noblock(&s->priv.bev.ev_read);
+	event_del_noblock(&s->priv.bev.ev_write);
+	if (!base)
+		return;
+	EVBASE_LOCK(base);
+	evc_stream_detach(&s->stream);
+	evc_settle(base);
+	EVBASE_UNLOCK(base);
+}
+
+static void be_socket_unlink(struct bufferevent *bev)
+{
+	struct evc_sock *s = sock_of(bev);
+	evutil_socket_t fd = bev->ev_read.ev_fd;
+
+	if (s->dead)
+		return;
+	s->dead = true;
+	let_go(s);
+	if (s->priv.options & BEV_OPT_CLOSE_ON_FREE && fd >= 0)
+		evutil_closesocket(fd);
+}
+
+/* The kernel knows nothing of it when this returns. */
+static void stream_end_requests(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+
+	EVBASE_LOCK(base);
+	evc_stream_end(&s->stream);
+	EVBASE_UNLOCK(base);
+}
+
+static void be_socket_destruct(struct bufferevent *bev)
+{
+	struct evc_sock *s = sock_of(bev);
+	struct event_base *base = base_of(s);
+
+	if (base) {
+		stream_end_requests(s);
+		(void)end_send(s);
+		EVBASE_LOCK(base);
+		evc_stream_fini(&s->stream);
+		EVBASE_UNLOCK(base);
+	}
+	evutil_getaddrinfo_cancel_async_(s->priv.dns_request);
+}
+
+static int be_socket_flush(struct bufferevent *bev, short iotype, enum bufferevent_flush_mode mode)
+{
+	(void)bev;
+	(void)iotype;
+	(void)mode;
+	return 0;
+}
+
+/* The stream as it is without an fd; what it had taken in goes to the input, what it had sent
+ * leaves the output. */
+static void stream_renew(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+
+	if (!base)
+		return;
+	stream_end_requests(s);
+	if (s->stream.in.first)
+		(void)take_items(s, SIZE_MAX);
+	if (s->stream.send)
+		(void)take_result(s);
+	EVBASE_LOCK(base);
+	evc_stream_fini(&s->stream);
+	EVBASE_UNLOCK(base);
+}
+
+static void be_socket_setfd(struct bufferevent *bev, evutil_socket_t fd)
+{
+	struct evc_sock *s = sock_of(bev);
+
+	BEV_LOCK(bev);
+	let_go(s);
+	stream_renew(s);
+	evbuffer_unfreeze(bev->input, 0);
+	evbuffer_unfreeze(bev->output, 1);
+	assign_events(s, fd);
+	stream_init(s);
+	if (fd >= 0)
+		bufferevent_enable(bev, bev->enabled);
+	evutil_getaddrinfo_cancel_async_(s->priv.dns_request);
+	BEV_UNLOCK(bev);
+}
+
+static int be_socket_ctrl(
+    struct bufferevent *bev, enum bufferevent_ctrl_op op, union bufferevent_ctrl_data *data)
+{
+	switch (op) {
+	case BEV_CTRL_SET_FD:
+		be_socket_setfd(bev, data->fd);
+		return 0;
+	case BEV_CTRL_GET_FD:
+		data->fd = event_get_fd(&bev->ev_read);
+		return 0;
+	case BEV_CTRL_GET_UNDERLYING:
+	case BEV_CTRL_CANCEL_ALL:
+		break;
+	}
+	return -1;
+}
+
+const struct bufferevent_ops bufferevent_ops_socket = {
+    .type = "socket",
+    .mem_offset = offsetof(struct evc_sock, priv.bev),
+    .enable = be_socket_enable,
+    .disable = be_socket_disable,
+    .unlink = be_socket_unlink,
+    .destruct = be_socket_destruct,
+    .adj_timeouts = bufferevent_generic_adj_existing_timeouts_,
+    .flush = be_socket_flush,
+    .ctrl = be_socket_ctrl,
+};
+
+int bufferevent_priority_set(struct bufferevent *bev, int priority)
+{
+	int r = -1;
+
+	BEV_LOCK(bev);
+	if (!BEV_IS_FILTER(bev) && !BEV_IS_PAIR(bev) &&
+	    event_priority_set(&bev->ev_read, priority) == 0 &&
+	    event_priority_set(&bev->ev_write, priority) == 0) {
+		event_deferred_cb_set_priority_(&BEV_UPCAST(bev)->deferred, (ev_uint8_t)priority);
+		r = 0;
+	}
+	BEV_UNLOCK(bev);
+	return r;
+}
+
+int bufferevent_base_set(struct event_base *base, struct bufferevent *bev)
+{
+	struct evc_sock *s = sock_of(bev);
+	int r = -1;
+
+	BEV_LOCK(bev);
+	if (BEV_IS_SOCKET(bev)) {
+		bev->ev_base = base;
+		r = event_base_set(base, &bev->ev_read);
+		if (r == 0)
+			r = event_base_set(base, &bev->ev_write);
+		if (r == 0) {
+			let_go(s);
+			stream_renew(s);
+			stream_init(s);
+		}
+	}
+	BEV_UNLOCK(bev);
+	return r;
+}

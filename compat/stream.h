@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A stream: an fd whose data moves by itself, and the events that stand for it.
+ *
+ * A bufferevent's ev_read and ev_write, and a listener's event, are ordinary events: they are added
+ * and deleted, have timeouts and priorities, are counted and finalized as such. Only what makes
+ * them active is another thing: with a stream on their fd, ev_read becomes active when bytes, or
+ * connections, have been taken in, and ev_write when a send is over; nobody polls the fd.
+ *
+ * There is one stream on an fd at most, and it stands back (`by_itself` fails, the events are
+ * polled for) where
+ *   - the ring cannot move data, or the fd is no socket;
+ *   - reads have a limit, which a receive that is always armed could not keep;
+ *   - the program has events of its own for the same direction of the same fd.
+ *
+ * All fields and functions are under the base's lock.
+ */
+#ifndef COMPAT_STREAM_H
+#define COMPAT_STREAM_H
+
+#include "base.h"
+
+struct evc_stream {
+	struct event *reader;
+	struct event *writer; /* NULL: a listener's */
+	struct event_base *base;
+	evutil_socket_t fd; /* attached to it; -1: not attached */
+	struct evu_intake in;
+	struct evu_send *send; /* the one in flight, or whose result nobody took yet */
+	struct evu_link
+	    to_send;   /* on base->to_send: the writer was added, and is to be looked at */
+	bool reading;  /* the reader is inserted */
+	bool writing;  /* the writer is */
+	bool no_in;    /* must not take in by itself */
+	bool no_out;   /* cannot send by itself */
+	bool hold_in;  /* the reader waits for nothing: the socket is not connected yet */
+	bool poll_out; /* the writer waits until the fd takes data */
+};
+
+/* `kind`: EVU_RECV or EVU_ACCEPT. */
+void evc_stream_init(struct evc_stream *s, struct event_base *base, enum evu_request_kind kind,
+    struct event *reader, struct event *writer);
+/* Puts the stream on an fd, unless there is one already. */
+void evc_stream_attach(struct evc_stream *s, evutil_socket_t fd);
+/* Takes it off. Its requests end now; evu_engine_settle has to follow before the fd is given away.
+ * What was taken in and the result of the send stay. */
+void evc_stream_detach(struct evc_stream *s);
+/* When it returns no request of it is in the kernel any more. It is detached; may close the ring if
+ * another thread owns it. */
+void evc_stream_end(struct evc_stream *s);
+/* Frees what it holds, after evc_stream_end. */
+void evc_stream_fini(struct evc_stream *s);
+
+/* True iff nobody polls for the reader, or the writer. */
+bool evc_stream_reads(const struct evc_stream *s);
+bool evc_stream_sends(const struct evc_stream *s);
+/* One of the flags changed: the fd is watched accordingly from now on. */
+void evc_stream_changed(struct evc_stream *s);
+/* Makes the reader active, in the next turn, if something waits for it. */
+void evc_stream_renew(struct evc_stream *s);
+/* The writer is to be looked at before the next turn. */
+void evc_stream_look(struct evc_stream *s);
+
+/* The engine's hooks. */
+void evc_stream_arrived(void *base, struct evu_intake *in);
+void evc_stream_sent(void *base, struct evu_send *send);
+
+/* bufferevent_sock.c: looks at the writers of base->to_send. Locked; gives the lock up meanwhile.
+ */
+void evc_sock_send_all(struct event_base *base);
+
+#endif

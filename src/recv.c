@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Receiving: one multishot request for as long as the embedder reads.
+ *
+ * The happy path: bytes come, the kernel puts them into one of the buffers and completes; the
+ * buffer goes to the end of the intake's queue, and the request stays armed. The embedder is told,
+ * and takes the queue when it runs its callbacks.
+ *
+ * How it ends: the peer is done (0, told behind the data); an error (likewise); no buffer was free
+ * (ENOBUFS: the embedder reads by itself this once, more buffers are provided, and it is armed
+ * anew); for no reason (armed anew). When it is armed and nothing is known to wait in the socket,
+ * it waits first (POLL_FIRST) and saves a receive in vain.
+ */
+#include "request.h"
+
+#include <errno.h>
+
+void evu_intake_init(struct evu_intake *in, struct evu_engine *e, enum evu_request_kind kind)
+{
+	*in = (struct evu_intake){0};
+	evu_request_init(&in->req, e, kind);
+	in->last = &in->first;
+}
+
+void evu_intake_start(struct evu_intake *in, int fd)
+{
+	if (in->end)
+		return;
+	in->req.fd = fd;
+	evu_request_start(&in->req);
+}
+
+void evu_intake_append(struct evu_intake *in, struct evu_item *item)
+{
+	struct evu_engine *e = in->req.engine;
+
+	*in->last = item;
+	in->last = &item->next;
+	e->hooks->arrived(e->arg, in);
+}
+
+void evu_intake_ended(struct evu_intake *in, int end)
+{
+	struct evu_engine *e = in->req.engine;
+
+	in->end = end;
+	in->req.wanted = false;
+	e->hooks->arrived(e->arg, in);
+}
+
+struct evu_item *evu_intake_take(struct evu_intake *in)
+{
+	struct evu_item *item = in->first;
+
+	in->first = NULL;
+	in->last = &in->first;
+	return item;
+}
+
+void evu_intake_put_back(struct evu_intake *in, struct evu_item *item)
+{
+	struct evu_item *tail = item;
+
+	while (tail->next)
+		tail = tail->next;
+	tail->next = in->first;
+	if (!in->first)
+		in->last = &tail->next;
+	in->first = item;
+}
+
+int evu_recv_arm(struct evu_request *r, struct evu_op *op)
+{
+	struct evu_engine *e = r->engine;
+	struct evu_intake *in = evu_container_of(r, struct evu_intake, req);
+	int rc = e->bufring.registered ? 0 : evu_bufring_fill(e);
+
+	if (rc < 0)
+		return rc;
+	return e->ring->ops->recv(e->ring, op, r->fd, in->nonempty);
+}
+
+void evu_recv_completed(struct evu_request *r, struct evu_op *op, int res)
+{
+	struct evu_engine *e = r->engine;
+	struct evu_intake *in = evu_container_of(r, struct evu_intake, req);
+	struct evu_item *item = evu_bufring_filled(e, op->bid);
+
+	in->nonempty = op->nonempty;
+	if (item && res > 0) {
+		item->start = 0;
+		item->end = (unsigned)res;
+		evu_intake_append(in, item);
+		return;
+	}
+	if (item)
+		evu_item_give(e, item);
+	if (res == -ECANCELED || res == -EINTR || res == -EAGAIN)
+		return;
+	if (res == -ENOBUFS)
+		evu_bufring_dry(e);
+	evu_intake_ended(in, res == 0 ? EVU_END_OF_FILE : res);
+}

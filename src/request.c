@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Requests that move data: their way from being wanted to their last completion.
+ *
+ * The rule that everything rests on: on a ring with DEFER_TASKRUN, the only one that does this, a
+ * request makes progress only while the owner is in io_uring_enter. Outside of it the socket is
+ * untouched, whatever is armed. So halting needs no system call, if only its cancel goes in with
+ * the next entry, which runs submissions before anything else. It is then as if it had been
+ * cancelled at once.
+ *
+ * A completion may come for a request that is halted or cancelled: what it brings is kept. It may
+ * end at any time without a reason (no F_MORE): then it is armed anew, if it is still wanted.
+ *
+ * When the ring is lost, what was received is here already, what was sent has completed, and what
+ * was waiting has done nothing: all requests simply start again.
+ */
+#include "request.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "wake.h"
+
+bool evu_engine_moves_data(const struct evu_engine *e, enum evu_request_kind kind)
+{
+	return e->ring && e->ring->moves & 1u << kind;
+}
+
+void evu_request_init(struct evu_request *r, struct evu_engine *e, enum evu_request_kind kind)
+{
+	*r = (struct evu_request){.engine = e, .fd = -1, .kind = (uint8_t)kind};
+	evu_link_init(&r->link);
+}
+
+/* True iff the kernel works on it, and was not asked to stop. */
+static bool armed(const struct evu_request *r)
+{
+	return r->op && r->op->state == EVU_OP_ARMED;
+}
+
+static void enlist(struct evu_request *r)
+{
+	if (!r->op && !evu_link_linked(&r->link))
+		evu_link_append(&r->engine->starting, &r->link);
+}
+
+void evu_request_start(struct evu_request *r)
+{
+	evu_engine_guard(r->engine);
+	r->wanted = true;
+	if (r->halting) {
+		evu_link_remove(&r->link);
+		r->halting = false;
+	}
+	enlist(r);
+}
+
+void evu_request_halt(struct evu_request *r)
+{
+	struct evu_engine *e = r->engine;
+
+	evu_engine_guard(e);
+	r->wanted = false;
+	if (r->halting)
+		return;
+	evu_link_remove(&r->link);
+	if (armed(r)) {
+		r->halting = true;
+		evu_link_append(&e->halting, &r->link);
+	}
+}
+
+void evu_request_drop(struct evu_request *r)
+{
+	struct evu_engine *e = r->engine;
+
+	evu_request_halt(r);
+	if (!r->op)
+		return;
+	/* Nobody will come to cancel it: the ring itself has to go. */
+	if (!e->looping && !evu_engine_owned(e, evu_thread_id()))
+		evu_engine_abandon(e);
+	else
+		e->unsettled = true;
+}
+
+static void ended(struct evu_request *r)
+{
+	r->op = NULL;
+	r->engine->nrequests--;
+	if (r->halting) {
+		evu_link_remove(&r->link);
+		r->halting = false;
+	}
+}
+
+void evu_request_completed(struct evu_op *op, void *ctx, int res, bool more)
+{
+	struct evu_request *r = ctx;
+
+	assert(r->op == op);
+	if (!more)
+		ended(r);
+	switch ((enum evu_request_kind)r->kind) {
+	case EVU_RECV:
+		evu_recv_completed(r, op, res);
+		break;
+	case EVU_ACCEPT:
+		evu_accept_completed(r, op, res);
+		break;
+	case EVU_SEND:
+		evu_send_completed(r, op, res);
+		break;
+	}
+	if (r->wanted)
+		enlist(r);
+}
+
+void evu_request_lost(struct evu_request *r)
+{
+	ended(r);
+	if (r->wanted)
+		enlist(r);
+}
+
+static void cancel(struct evu_request *r)
+{
+	struct evu_engine *e = r->engine;
+
+	if (e->ring->ops->cancel(e->ring, r->op) < 0)
+		e->broken = true;
+	e->unflushed = true;
+}
+
+void evu_request_rest(struct evu_request *r)
+{
+	if (armed(r) && !r->halting)
+		cancel(r);
+}
+
+void evu_request_flush_halts(struct evu_engine *e)
+{
+	struct evu_link *l;
+
+	while ((l = evu_link_take(&e->halting))) {
+		struct evu_request *r = evu_container_of(l, struct evu_request, link);
+
+		r->halting = false;
+		cancel(r);
+	}
+}
+
+static int arm_kind(struct evu_request *r, struct evu_op *op)
+{
+	switch ((enum evu_request_kind)r->kind) {
+	case EVU_RECV:
+		return evu_recv_arm(r, op);
+	case EVU_ACCEPT:
+		return evu_accept_arm(r, op);
+	case EVU_SEND:
+		return evu_send_arm(r, op);
+	}
+	return -EINVAL;
+}
+
+/* 0, or -errno with nothing changed. */
+static int arm(struct evu_request *r)
+{
+	struct evu_engine *e = r->engine;
+	struct evu_op *op;
+	int rc;
+
+	assert(r->wanted && !r->op);
+	if (!evu_engine_moves_data(e, r->kind))
+		return -EOPNOTSUPP;
+	op = evu_op_get(&e->pool, evu_request_completed, r);
+	if (!op)
+		return -ENOMEM;
+	rc = arm_kind(r, op);
+	if (rc < 0) {
+		evu_op_put(&e->pool, op);
+		return rc;
+	}
+	r->op = op;
+	e->nrequests++;
+	return 0;
+}
+
+/* The ring does not do this: the embedder has to do it in another way. */
+static void refuse(struct evu_request *r, int rc)
+{
+	if (r->kind == EVU_SEND)
+		evu_send_completed(r, NULL, rc);
+	else
+		evu_intake_ended(evu_container_of(r, struct evu_intake, req), rc);
+}
+
+void evu_request_flush(struct evu_engine *e)
+{
+	struct evu_link batch;
+	struct evu_link *l;
+
+	if (e->bufring.registered)
+		(void)evu_bufring_fill(e);
+	evu_link_init(&batch);
+	while ((l = evu_link_take(&e->starting)))
+		evu_link_append(&batch, l);
+	while ((l = evu_link_take(&batch))) {
+		struct evu_request *r = evu_container_of(l, struct evu_request, link);
+		int rc = arm(r);
+
+		/* A full queue and a shortage of memory pass. */
+		if (rc == -ENOMEM || rc == -EBUSY || rc == -EAGAIN)
+			enlist(r);
+		else if (rc < 0)
+			refuse(r, rc);
+	}
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What requests that move data have in common; engine.h says what they are.
+ *
+ *            start              flush              last completion
+ *   idle ------------> starting -------> armed --------------------> idle, or starting if wanted
+ *     ^                   |               |  ^
+ *     +------- halt ------+          halt |  | start
+ *                                         v  |      flush
+ *                                       halting ------------> cancelling --last completion--> as
+ * above
+ *
+ * A request that is halted and started again before the flush was never disturbed: switching
+ * reading off and on within a callback costs nothing.
+ */
+#ifndef EVU_REQUEST_H
+#define EVU_REQUEST_H
+
+#include "poll.h"
+
+void evu_request_init(struct evu_request *r, struct evu_engine *e, enum evu_request_kind kind);
+void evu_request_start(struct evu_request *r);
+
+/* Queues the cancels of all that is halting: before anything else of a flush, and before every
+ * entry to the kernel. */
+void evu_request_flush_halts(struct evu_engine *e);
+/* Arms all that is starting. */
+void evu_request_flush(struct evu_engine *e);
+/* The ring went without a completion for this one. */
+void evu_request_lost(struct evu_request *r);
+/* No turn may come for a while: nothing may stay armed. */
+void evu_request_rest(struct evu_request *r);
+/* The handler of all their ops. */
+void evu_request_completed(struct evu_op *op, void *ctx, int res, bool more);
+
+/* Each kind's own part: arms, and takes a completion. */
+int evu_recv_arm(struct evu_request *r, struct evu_op *op);
+void evu_recv_completed(struct evu_request *r, struct evu_op *op, int res);
+int evu_accept_arm(struct evu_request *r, struct evu_op *op);
+void evu_accept_completed(struct evu_request *r, struct evu_op *op, int res);
+int evu_send_arm(struct evu_request *r, struct evu_op *op);
+void evu_send_completed(struct evu_request *r, struct evu_op *op, int res);
+/* Frees what the engine keeps for sends. */
+void evu_send_fini(struct evu_engine *e);
+
+/* recv.c and accept.c share the queue. */
+void evu_intake_append(struct evu_intake *in, struct evu_item *item);
+void evu_intake_ended(struct evu_intake *in, int end);
+
+#endif
