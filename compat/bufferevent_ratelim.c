@@ -20,12 +20,17 @@
 #include "debug.h"
 #include "timeout.h"
 
-/* What one call transfers unless the program says otherwise. */
-#define MAX_SINGLE_DEFAULT 16384
-
 /* The clock may go back by this much without meaning it: the loop's cached time is older than the
  * time outside of the loop. */
 #define CLOCK_JITTER_MS 1000
+
+/* What a bufferevent has for rate limits, and what only this file knows of it. */
+struct own {
+	struct bufferevent_rate_limit rlim;
+	/* Of the configuration in force. The program may have freed that one by the time that it
+	 * brings the next. */
+	unsigned msec_per_tick;
+};
 
 /* ---- buckets */
 
@@ -165,6 +170,11 @@ static bool is_suspended_own(const struct bufferevent_private *bevp, bool writin
 	return (writing ? bevp->write_suspended : bevp->read_suspended) & BEV_SUSPEND_BW;
 }
 
+static struct own *own_of(struct bufferevent_rate_limit *rlim)
+{
+	return evu_container_of(rlim, struct own, rlim);
+}
+
 static bool has_own_limit(const struct bufferevent_private *bevp)
 {
 	return bevp->rate_limiting && bevp->rate_limiting->cfg;
@@ -236,11 +246,15 @@ static void assign_refill(struct bufferevent_private *bevp)
 
 struct bufferevent_rate_limit *evc_ratelim_get(struct bufferevent_private *bevp)
 {
+	struct own *own;
+
 	if (bevp->rate_limiting)
 		return bevp->rate_limiting;
-	bevp->rate_limiting = mm_calloc(1, sizeof(*bevp->rate_limiting));
-	if (bevp->rate_limiting)
-		assign_refill(bevp);
+	own = mm_calloc(1, sizeof(*own));
+	if (!own)
+		return NULL;
+	bevp->rate_limiting = &own->rlim;
+	assign_refill(bevp);
 	return bevp->rate_limiting;
 }
 
@@ -276,9 +290,10 @@ static int set_limit(struct bufferevent_private *bevp, struct ev_token_bucket_cf
 		return -1;
 	ev_token_bucket_init_(&rlim->limit, cfg, tick, rlim->cfg != NULL);
 	/* Ticks of another length have other numbers. */
-	if (rlim->cfg && rlim->cfg->msec_per_tick != cfg->msec_per_tick)
+	if (rlim->cfg && own_of(rlim)->msec_per_tick != cfg->msec_per_tick)
 		rlim->limit.last_updated = tick;
 	rlim->cfg = cfg;
+	own_of(rlim)->msec_per_tick = cfg->msec_per_tick;
 	event_del(&rlim->refill_bucket_event);
 	/* The bufferevent may have got another base. */
 	if (bevp->bev.ev_base && event_get_base(&rlim->refill_bucket_event) != bevp->bev.ev_base)
@@ -405,8 +420,8 @@ int bufferevent_decrement_write_limit(struct bufferevent *bev, ev_ssize_t decr)
 int bufferevent_ratelim_init_(struct bufferevent_private *bev)
 {
 	bev->rate_limiting = NULL;
-	bev->max_single_read = MAX_SINGLE_DEFAULT;
-	bev->max_single_write = MAX_SINGLE_DEFAULT;
+	bev->max_single_read = EVC_MAX_SINGLE_DEFAULT;
+	bev->max_single_write = EVC_MAX_SINGLE_DEFAULT;
 	return 0;
 }
 
@@ -416,7 +431,7 @@ void evc_ratelim_fini(struct bufferevent_private *bev)
 		return;
 	evc_assert(!bev->rate_limiting->group);
 	event_debug_unassign(&bev->rate_limiting->refill_bucket_event);
-	mm_free(bev->rate_limiting);
+	mm_free(own_of(bev->rate_limiting));
 	bev->rate_limiting = NULL;
 }
 
@@ -480,7 +495,7 @@ const struct ev_token_bucket_cfg *bufferevent_get_token_bucket_cfg(const struct 
 /* What the program calls a single transfer, in bytes; 0 and too much stand for the default. */
 static ev_ssize_t single_max(size_t size)
 {
-	return size == 0 || size > EV_SSIZE_MAX ? MAX_SINGLE_DEFAULT : (ev_ssize_t)size;
+	return size == 0 || size > EV_SSIZE_MAX ? EVC_MAX_SINGLE_DEFAULT : (ev_ssize_t)size;
 }
 
 int bufferevent_set_max_single_read(struct bufferevent *bev, size_t size)

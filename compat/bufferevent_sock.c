@@ -35,6 +35,10 @@
  * from holding more than twice its data. */
 #define ADOPT_MIN (EVC_BLOCK_SIZE / 2)
 
+/* No single send is larger, so that nobody is kept waiting for long; and a peer that has answered
+ * and gone is noticed before megabytes are written to it. */
+#define SEND_MOST ((size_t)128 * 1024)
+
 struct evc_sock {
 	struct bufferevent_private priv;
 	struct evc_stream stream;
@@ -333,6 +337,12 @@ void evc_sock_absorb(struct bufferevent *bev)
 		s->announce = true;
 }
 
+void evc_sock_filter_resumes(struct bufferevent *bev)
+{
+	if (BEV_IS_SOCKET(bev) && evbuffer_get_length(bev->input) > 0)
+		sock_of(bev)->announce = true;
+}
+
 /* ---- writing */
 
 /* How many bytes may be written at once now. */
@@ -342,7 +352,7 @@ static size_t write_limit(struct evc_sock *s)
 	ev_ssize_t max;
 
 	if (!p->rate_limiting && p->max_single_write == EVC_MAX_SINGLE_DEFAULT)
-		return SIZE_MAX;
+		return SEND_MOST;
 	max = bufferevent_get_write_max_(&s->priv);
 	return max > 0 ? (size_t)max : 0;
 }
@@ -500,8 +510,7 @@ static ev_ssize_t write_now(struct evc_sock *s)
 	ev_ssize_t n;
 
 	if (s->not_socket || evc_buffer_starts_in_file(output))
-		n = evc_buffer_write(output, s->priv.bev.ev_write.ev_fd,
-		    most > EV_SSIZE_MAX ? -1 : (ev_ssize_t)most);
+		n = evc_buffer_write(output, s->priv.bev.ev_write.ev_fd, (ev_ssize_t)most);
 	else
 		n = write_socket(s, most);
 	if (n >= 0) {

@@ -30,6 +30,8 @@ void bufferevent_unsuspend_read_(struct bufferevent *bev, bufferevent_suspend_fl
 	struct bufferevent_private *p = BEV_UPCAST(bev);
 
 	BEV_LOCK(bev);
+	if (p->read_suspended & what & BEV_SUSPEND_FILT_READ)
+		evc_sock_filter_resumes(bev);
 	p->read_suspended &= (bufferevent_suspend_flags)~what;
 	if (!p->read_suspended && bev->enabled & EV_READ)
 		bev->be_ops->enable(bev, EV_READ);

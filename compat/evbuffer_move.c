@@ -272,19 +272,25 @@ static ev_ssize_t move_some(struct evbuffer *src, struct evbuffer *dst, size_t n
 	return (ev_ssize_t)(run.len + rest);
 }
 
+/* The first n bytes, or all. As with evbuffer_add_buffer() the callbacks of what got less are first
+ * if it is all, but last if some stays. */
 static ev_ssize_t move_up_to(struct evbuffer *src, struct evbuffer *dst, size_t n)
 {
+	const size_t there = src->total_len;
+	ev_ssize_t moved;
+
 	if (dst->freeze_end || src->freeze_start)
 		return -1;
-	if (n < src->total_len)
-		return move_some(src, dst, n);
-	n = src->total_len;
-	if (n && move_all(dst, src, false) < 0)
-		return -1;
-	return (ev_ssize_t)n;
+	if (n >= there)
+		return evbuffer_add_buffer(dst, src) < 0 ? -1 : (ev_ssize_t)there;
+	moved = move_some(src, dst, n);
+	if (moved > 0) {
+		evc_buffer_changed(dst);
+		evc_buffer_changed(src);
+	}
+	return moved;
 }
 
-/* Unlike with evbuffer_add_buffer(), the callbacks of what got more are first. */
 int evbuffer_remove_buffer(struct evbuffer *src, struct evbuffer *dst, size_t datlen)
 {
 	ev_ssize_t n = 0;
@@ -292,10 +298,6 @@ int evbuffer_remove_buffer(struct evbuffer *src, struct evbuffer *dst, size_t da
 	EVBUFFER_LOCK2(src, dst);
 	if (datlen != 0 && dst != src)
 		n = move_up_to(src, dst, datlen);
-	if (n > 0) {
-		evc_buffer_changed(dst);
-		evc_buffer_changed(src);
-	}
 	EVBUFFER_UNLOCK2(src, dst);
 	return (int)n;
 }
@@ -337,7 +339,7 @@ static unsigned char *gather(struct evbuffer *buf, size_t n)
 		return NULL;
 	place = gathering_place(buf, n);
 	if (!place) {
-		event_warn("%s: no memory for %zu bytes", __func__, n);
+		event_warnx("evbuffer_pullup: no memory for %zu bytes", n);
 		return NULL;
 	}
 	chain = place == buf->first ? place->next : buf->first;

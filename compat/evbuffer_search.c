@@ -58,7 +58,7 @@ int evbuffer_ptr_set(
 	case EVBUFFER_PTR_ADD:
 		if (pos->pos < 0 || position > EV_SIZE_MAX - (size_t)pos->pos)
 			break;
-		pos->pos += (ev_ssize_t)position;
+		pos->pos = (ev_ssize_t)((size_t)pos->pos + position);
 		result =
 		    ptr_place(pos, pos->internal_.chain, pos->internal_.pos_in_chain + position);
 		break;

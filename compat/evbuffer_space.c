@@ -57,12 +57,13 @@ static struct evbuffer_chain *expand_in_one(struct evbuffer *buf, size_t n)
 	if (*slot && evc_chain_room(*slot) == 0)
 		slot = &(*slot)->next;
 	chain = *slot;
-	if (!chain)
+	/* Even no room at all must be room that can be committed. */
+	if (!chain || chain->flags & (EVBUFFER_IMMUTABLE | EVBUFFER_MEM_PINNED_R))
 		return evc_chain_insert_new(buf, n);
 	evc_chain_rewind(chain);
 	if (evc_chain_room(chain) >= n)
 		return chain;
-	if (chain->off == 0 || chain->flags & (EVBUFFER_IMMUTABLE | EVBUFFER_MEM_PINNED_ANY))
+	if (chain->off == 0 || evc_chain_is_pinned(chain))
 		return evc_chain_insert_new(buf, n);
 	if (evc_chain_realign(chain, n))
 		return chain;

@@ -55,7 +55,7 @@ struct evu_engine {
 	struct evu_poll wake; /* the eventfd */
 	uint32_t epoch;       /* changes whenever the program may have run */
 	bool woken;           /* by it, in this turn */
-	unsigned told;        /* calls of hooks->ready in this turn */
+	unsigned told;        /* calls of hooks->ready, arrived and sent in this turn */
 };
 
 /* How the ring of each method is opened; tests put their fake ring here. */

@@ -36,6 +36,7 @@ void evu_intake_append(struct evu_intake *in, struct evu_item *item)
 
 	*in->last = item;
 	in->last = &item->next;
+	e->told++;
 	e->hooks->arrived(e->arg, in);
 }
 
@@ -45,6 +46,7 @@ void evu_intake_ended(struct evu_intake *in, int end)
 
 	in->end = end;
 	in->req.wanted = false;
+	e->told++;
 	e->hooks->arrived(e->arg, in);
 }
 

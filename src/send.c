@@ -74,5 +74,6 @@ void evu_send_completed(struct evu_request *r, struct evu_op *op, int res)
 		return;
 	send->result = res;
 	r->wanted = false;
+	e->told++;
 	e->hooks->sent(e->arg, send);
 }
