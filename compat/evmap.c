@@ -190,8 +190,12 @@ static void stream_note(struct evc_fd *slot, const struct event *ev, bool on)
 
 bool evc_io_attach(struct event_base *base, evutil_socket_t fd, struct evc_stream *s)
 {
-	struct evc_fd *slot = slot_make(base, fd);
+	struct evc_fd *slot;
 
+	/* Without a stream, adding the event says what is wrong with the fd. */
+	if (evu_fd_admit(fd) != 0)
+		return false;
+	slot = slot_make(base, fd);
 	if (!slot || slot->stream)
 		return false;
 	slot->stream = s;

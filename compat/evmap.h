@@ -28,7 +28,7 @@ void evc_io_renew(struct event_base *base, struct event *ev);
 /* The events of fd that wait for any of `what` become active. True iff there are such. */
 bool evc_io_active(struct event_base *base, evutil_socket_t fd, short what);
 
-/* Puts a stream on an fd. False: there is one, or no memory. */
+/* Puts a stream on an fd. False: there is one, or no memory, or the fd cannot be polled. */
 bool evc_io_attach(struct event_base *base, evutil_socket_t fd, struct evc_stream *s);
 void evc_io_detach(struct event_base *base, evutil_socket_t fd);
 /* What the stream's flags say takes effect. 1 if the kernel has something new to do. */

@@ -135,6 +135,7 @@ int evu_bufring_fill(struct evu_engine *e)
 	struct evu_bufring *b = &e->bufring;
 	int rc = b->registered ? 0 : do_register(e);
 
+	b->grown = false;
 	while (rc == 0 && b->entries - b->n_free < b->target) {
 		struct evu_item *item = item_with_block(e);
 		unsigned id;
@@ -167,8 +168,11 @@ void evu_bufring_dry(struct evu_engine *e)
 {
 	struct evu_bufring *b = &e->bufring;
 
-	if (b->target < b->entries && !asked_for())
+	/* Once between two fills, however many requests found none. */
+	if (b->target < b->entries && !b->grown && !asked_for()) {
 		b->target *= 2;
+		b->grown = true;
+	}
 }
 
 void evu_bufring_lost(struct evu_engine *e)

@@ -30,6 +30,7 @@ struct evu_bufring {
 	unsigned n_free;
 	unsigned entries; /* numbers there are; 0: not set up */
 	unsigned target;  /* buffers that the kernel shall have */
+	bool grown;       /* since the last fill */
 	bool registered;  /* with the present ring */
 };
 

@@ -49,12 +49,22 @@ enum evu_method evu_engine_method(const struct evu_engine *e)
 	return e->method;
 }
 
+/* All that has to be cancelled is queued: nothing that was given up may make progress when the
+ * kernel is entered. */
+static void queue_cancels(struct evu_engine *e)
+{
+	evu_request_flush_halts(e);
+	evu_poll_take_handoff(e);
+}
+
 /* What has completed counts: bytes that were received are nowhere else. (In a forked child it is
- * the parent's.) */
+ * the parent's.) Reaping may enter the kernel. */
 static void ring_close(struct evu_engine *e, bool alien)
 {
 	if (!e->ring)
 		return;
+	if (!alien)
+		queue_cancels(e);
 	if (e->generation == evu_fork_generation())
 		e->ring->ops->reap(e->ring);
 	e->ring->ops->close(e->ring, alien);
@@ -195,14 +205,6 @@ void evu_engine_enter(struct evu_engine *e)
 	e->looping = true;
 }
 
-/* All that has to be cancelled is queued: nothing that was given up may make progress when the
- * kernel is entered. */
-static void queue_cancels(struct evu_engine *e)
-{
-	evu_request_flush_halts(e);
-	evu_poll_take_handoff(e);
-}
-
 void evu_engine_leave(struct evu_engine *e, bool rest)
 {
 	e->looping = false;
@@ -248,7 +250,7 @@ bool evu_engine_settle(struct evu_engine *e)
 		return false;
 	queue_cancels(e);
 	/* A ring that cannot even cancel must go: closing it ends what is armed. */
-	if (e->ring->ops->flush(e->ring) < 0 || e->broken)
+	if (e->broken || e->ring->ops->flush(e->ring) < 0)
 		return ring_replace(e, true) == 0;
 	e->unflushed = e->unsettled = false;
 	e->epoch++;
@@ -326,11 +328,11 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	queue_cancels(e);
 	evu_poll_flush(e);
 	evu_request_flush(e);
+	if (e->broken)
+		return -ENOSYS;
 	rc = ops->prepare(e->ring);
 	if (rc < 0)
 		return rc;
-	if (e->broken)
-		return -ENOSYS;
 	/* What could not be armed, for want of memory, is tried again soon. */
 	if ((evu_link_linked(&e->pending) || evu_link_linked(&e->starting)) &&
 	    (timeout_ns < 0 || timeout_ns > RETRY_NS))

@@ -188,6 +188,12 @@ bool evu_engine_unsettled(const struct evu_engine *engine);
 /* True iff the owner sleeps in evu_engine_turn. */
 bool evu_engine_asleep(const struct evu_engine *engine);
 
+/* Whether an fd can be polled at all, as epoll_ctl would answer: 0, -EBADF, or -EPERM (regular
+ * files, directories, block devices). EVU_FD_BARE: it cannot, but it is a character device, which
+ * poll(2) calls ready. */
+#define EVU_FD_BARE 1
+int evu_fd_admit(int fd);
+
 void evu_poll_init(struct evu_poll *poll, struct evu_engine *engine, int fd);
 
 /* Sets what is watched, anew or instead of what was. `known`: the caller knows that the fd can be

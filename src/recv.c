@@ -77,8 +77,9 @@ int evu_recv_arm(struct evu_request *r, struct evu_op *op)
 	struct evu_intake *in = evu_container_of(r, struct evu_intake, req);
 	int rc = e->bufring.registered ? 0 : evu_bufring_fill(e);
 
+	/* A kernel that has no rings of buffers may still do everything else. */
 	if (rc < 0)
-		return rc;
+		return rc == -ENOMEM ? rc : -EOPNOTSUPP;
 	return e->ring->ops->recv(e->ring, op, r->fd, in->nonempty);
 }
 

@@ -209,10 +209,12 @@ void evu_request_flush(struct evu_engine *e)
 		struct evu_request *r = evu_container_of(l, struct evu_request, link);
 		int rc = arm(r);
 
-		/* A full queue and a shortage of memory pass. */
-		if (rc == -ENOMEM || rc == -EBUSY || rc == -EAGAIN)
-			enlist(r);
-		else if (rc < 0)
+		if (rc == -EOPNOTSUPP)
 			refuse(r, rc);
+		else if (rc < 0)
+			enlist(r);
+		/* A full queue and a shortage of memory pass. Else the ring cannot be used. */
+		if (rc < 0 && rc != -EOPNOTSUPP && rc != -ENOMEM && rc != -EBUSY && rc != -EAGAIN)
+			e->broken = true;
 	}
 }

@@ -99,12 +99,6 @@ struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err);
 struct evu_ring *evu_ring_epoll_open(struct evu_op_pool *pool, int *err);
 struct evu_ring *evu_ring_poll_open(struct evu_op_pool *pool, int *err);
 
-/* Whether an fd can be polled at all, as epoll_ctl would answer: 0, -EBADF, or -EPERM (regular
- * files, directories, block devices). EVU_FD_BARE: it cannot, but it is a character device, which
- * poll(2) calls ready. */
-#define EVU_FD_BARE 1
-int evu_fd_admit(int fd);
-
 /* poll(2) without waiting, in pieces that a lowered RLIMIT_NOFILE still allows. Fills revents. 0 or
  * -errno. */
 int evu_poll_now(struct pollfd *fds, unsigned n);
