@@ -9,7 +9,9 @@
  * over as one send; when it is over ev_write becomes active, and its callback drains what was sent,
  * and goes on with the rest.
  *
- * Elsewhere (epoll, poll, pipes, terminals, reads that have a limit) ev_read is active when there
+ * Reads that have a limit are received one at a time, never more than the limit allows.
+ *
+ * Elsewhere (epoll, poll, pipes, terminals) ev_read is active when there
  * is something to read, and its callback reads. ev_write is made active without asking whether the
  * fd takes data: the callback tries, and only if the fd takes none it is polled for. The exception
  * are fds that are no sockets: writing to one that does not take data could block, so they are
@@ -76,36 +78,6 @@ static bool limited(const struct evc_sock *s)
 	       (p->rate_limiting && (p->rate_limiting->cfg || p->rate_limiting->group));
 }
 
-static void stream_mode(struct evc_sock *s)
-{
-	bool no_in = s->deaf || limited(s) || !evu_engine_moves_data(base_of(s)->engine, EVU_RECV);
-	bool hold = s->priv.connecting;
-
-	if (no_in == s->stream.no_in && hold == s->stream.hold_in)
-		return;
-	s->stream.no_in = no_in;
-	s->stream.hold_in = hold;
-	evc_stream_changed(&s->stream);
-}
-
-static void update_mode(struct evc_sock *s)
-{
-	struct event_base *base = base_of(s);
-
-	if (!base)
-		return;
-	EVBASE_LOCK(base);
-	stream_mode(s);
-	evc_settle(base);
-	EVBASE_UNLOCK(base);
-}
-
-void evc_sock_limits_changed(struct bufferevent *bev)
-{
-	if (BEV_IS_SOCKET(bev))
-		update_mode(sock_of(bev));
-}
-
 /* How many bytes may be read now; 0: none, the input is full. */
 static size_t read_limit(struct evc_sock *s)
 {
@@ -120,6 +92,37 @@ static size_t read_limit(struct evc_sock *s)
 		most = room < most ? room : most;
 	}
 	return most;
+}
+
+/* Says how the stream is to read from now on. Without the base's lock: a group of rate limits has
+ * one of its own. */
+static void update_mode(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+	struct evc_stream *st = &s->stream;
+	bool some = limited(s), no_in;
+	size_t most = some ? read_limit(s) : 0;
+	unsigned cap = most < EVC_BLOCK_SIZE ? (unsigned)most : EVC_BLOCK_SIZE;
+
+	if (!base)
+		return;
+	EVBASE_LOCK(base);
+	/* With nothing to be read the event is about to be suspended, or asks in vain. */
+	no_in = s->deaf || (some && most == 0) || !evu_engine_moves_data(base->engine, EVU_RECV);
+	if (cap || no_in != st->no_in || cap != st->cap || s->priv.connecting != st->hold_in ||
+	    !st->in.req.wanted) {
+		st->no_in = no_in;
+		st->cap = cap;
+		st->hold_in = s->priv.connecting;
+		evc_stream_changed(st);
+	}
+	EVBASE_UNLOCK(base);
+}
+
+void evc_sock_limits_changed(struct bufferevent *bev)
+{
+	if (BEV_IS_SOCKET(bev))
+		update_mode(sock_of(bev));
 }
 
 /* ---- reading */
@@ -180,19 +183,6 @@ static ev_ssize_t take_items(struct evc_sock *s, size_t most)
 	return total == 0 && n < 0 ? FAILED : total;
 }
 
-/* The stream had ended, and goes on; by itself or not. */
-static void read_again(struct evc_sock *s)
-{
-	struct event_base *base = base_of(s);
-
-	if (!base)
-		return;
-	EVBASE_LOCK(base);
-	stream_mode(s);
-	evc_stream_changed(&s->stream);
-	EVBASE_UNLOCK(base);
-}
-
 /* The stream ended; why? Bytes read; 0: end of file; NOTHING; FAILED with errno. */
 static ev_ssize_t stream_end(struct evc_sock *s, size_t most)
 {
@@ -219,7 +209,7 @@ static ev_ssize_t stream_end(struct evc_sock *s, size_t most)
 		errno = -end;
 		return FAILED;
 	}
-	read_again(s);
+	update_mode(s);
 	return n;
 }
 
@@ -246,16 +236,21 @@ static ev_ssize_t sock_read(struct evc_sock *s, size_t most)
 	return n;
 }
 
-/* More came than was taken: the rest is for the next turn. */
+/* More came than was taken: the rest is for the next turn. Reads that have a cap are started one by
+ * one. */
 static void read_on(struct evc_sock *s)
 {
 	struct event_base *base = base_of(s);
 
-	if (!base || !evu_intake_pending(&s->stream.in))
+	if (!base)
 		return;
-	EVBASE_LOCK(base);
-	evc_stream_renew(&s->stream);
-	EVBASE_UNLOCK(base);
+	if (limited(s) || s->stream.cap) {
+		update_mode(s);
+	} else if (evu_intake_pending(&s->stream.in)) {
+		EVBASE_LOCK(base);
+		evc_stream_renew(&s->stream);
+		EVBASE_UNLOCK(base);
+	}
 }
 
 static void read_ready(struct evc_sock *s)
@@ -276,7 +271,7 @@ static void read_ready(struct evc_sock *s)
 	n = sock_read(s, most);
 	if (n == FAILED && errno == ECONNREFUSED) {
 		s->priv.connection_refused = 1;
-		read_again(s);
+		update_mode(s);
 		return;
 	}
 	if (n == 0 || n == FAILED) {
@@ -288,9 +283,9 @@ static void read_ready(struct evc_sock *s)
 		    bev, BEV_EVENT_READING | (n == 0 ? BEV_EVENT_EOF : BEV_EVENT_ERROR), 0);
 		return;
 	}
-	read_on(s);
 	if (n > 0)
 		bufferevent_decrement_read_buckets_(&s->priv, n);
+	read_on(s);
 	if (n > 0 || announce)
 		bufferevent_trigger_nolock_(bev, EV_READ, 0);
 }
@@ -540,6 +535,9 @@ static ev_ssize_t sock_write(struct evc_sock *s)
 		return 0;
 	if (s->stream.fd < 0 || s->stream.no_out || evc_buffer_starts_in_file(output))
 		return write_now(s);
+	/* Freed by the callback that was told of the connection: there is no next turn. */
+	if (s->priv.refcnt == 1)
+		return write_now(s);
 	/* It was polled for, and takes data now. */
 	ask_first(s, false);
 	return NOTHING;
@@ -677,9 +675,10 @@ static int add(struct evc_sock *s, struct event *ev, const struct timeval *tv)
 		s->attached = true;
 		EVBASE_LOCK(base);
 		evc_stream_attach(&s->stream, ev->ev_fd);
-		stream_mode(s);
 		EVBASE_UNLOCK(base);
 	}
+	if (ev == &s->priv.bev.ev_read)
+		update_mode(s);
 	return bufferevent_add_event_(ev, tv);
 }
 

@@ -346,7 +346,9 @@ static unsigned char *gather(struct evbuffer *buf, size_t n)
 	while (place->off < n) {
 		size_t piece = chain->off < n - place->off ? chain->off : n - place->off;
 
-		memcpy(evc_chain_data(place) + place->off, evc_chain_data(chain), piece);
+		/* An empty reference may be one to NULL. */
+		if (piece)
+			memcpy(evc_chain_data(place) + place->off, evc_chain_data(chain), piece);
 		place->off += piece;
 		if (piece < chain->off) {
 			chain->misalign += (ev_off_t)piece;

@@ -125,11 +125,15 @@ static int stream_update_in(struct event_base *base, struct evc_fd *slot)
 			halt(base, &s->in.req);
 		return 0;
 	}
-	if (evu_intake_pending(&s->in))
+	if (evu_intake_pending(&s->in)) {
 		event_active_later_nolock_(s->reader, EV_READ);
-	if (s->in.req.wanted)
+		/* What came has to be counted first. */
+		if (s->cap)
+			return 0;
+	}
+	if (s->in.req.wanted && s->in.cap == s->cap)
 		return 0;
-	evu_intake_start(&s->in, slot->poll.fd);
+	evu_intake_start(&s->in, slot->poll.fd, s->cap);
 	return 1;
 }
 

@@ -41,7 +41,7 @@ struct evconnlistener {
 	int accept_flags;
 	bool enabled;  /* by the program */
 	bool attached; /* the stream was put on the fd, or could not be */
-	bool dead;     /* freed, but another thread's callback is about to look at it, and frees it */
+	bool dead; /* freed, but another thread's callback is about to look at it, and frees it */
 };
 
 #define LOCK(l) EVLOCK_LOCK((l)->lock, 0)
@@ -65,7 +65,8 @@ static int stop(struct evconnlistener *l)
 {
 	int r;
 
-	/* A callback that another thread is about to run waits for our lock: it is not waited for. */
+	/* A callback that another thread is about to run waits for our lock: it is not waited for.
+	 */
 	event_del_noblock(&l->rest);
 	EVBASE_LOCK(l->base);
 	r = event_del_nolock_(&l->event, EVENT_DEL_NOBLOCK);

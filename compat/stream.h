@@ -10,7 +10,6 @@
  * There is one stream on an fd at most, and it stands back (`by_itself` fails, the events are
  * polled for) where
  *   - the ring cannot move data, or the fd is no socket;
- *   - reads have a limit, which a receive that is always armed could not keep;
  *   - the program has events of its own for the same direction of the same fd.
  *
  * All fields and functions are under the base's lock.
@@ -31,7 +30,8 @@ struct evc_stream {
 	    to_send;   /* on base->to_send: the writer was added, and is to be looked at */
 	bool reading;  /* the reader is inserted */
 	bool writing;  /* the writer is */
-	bool no_in;    /* must not take in by itself */
+	unsigned cap;  /* bytes that the next receive may bring; 0: any */
+	bool no_in;    /* cannot take in by itself */
 	bool no_out;   /* cannot send by itself */
 	bool hold_in;  /* the reader waits for nothing: the socket is not connected yet */
 	bool poll_out; /* the writer waits until the fd takes data */

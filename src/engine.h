@@ -81,6 +81,7 @@ struct evu_request {
 	uint8_t kind; /* enum evu_request_kind */
 	bool wanted;  /* goes on: is armed again when it ends without a reason */
 	bool halting; /* on the list of what the next flush cancels */
+	bool renewed; /* cancelled to be armed anew, with other terms */
 };
 
 /* A piece of what came in. */
@@ -106,7 +107,10 @@ struct evu_intake {
 	struct evu_item *first;
 	struct evu_item **last; /* where the next one goes */
 	int end;
-	bool nonempty; /* there was more in the socket when the last bytes came */
+	unsigned
+	    cap; /* EVU_RECV: what the next receive may bring; 0: any amount, again and again */
+	unsigned armed_cap; /* the same, of the present one */
+	bool nonempty;      /* there was more in the socket when the last bytes came */
 	int flags; /* EVU_ACCEPT: SOCK_CLOEXEC, SOCK_NONBLOCK for the connections; the embedder's */
 };
 
@@ -210,8 +214,10 @@ void evu_poll_drop(struct evu_poll *poll);
 bool evu_engine_moves_data(const struct evu_engine *engine, enum evu_request_kind kind);
 
 void evu_intake_init(struct evu_intake *in, struct evu_engine *engine, enum evu_request_kind kind);
-/* Takes in what comes to `fd` from now on, in the next turns. Does nothing while `end` is set. */
-void evu_intake_start(struct evu_intake *in, int fd);
+/* Takes in what comes to `fd` from now on, in the next turns. Does nothing while `end` is set. With
+ * a cap only once: the embedder takes what came and starts again, with the next cap. Starting with
+ * a lower cap than that of the receive that is armed renews that one. */
+void evu_intake_start(struct evu_intake *in, int fd, unsigned cap);
 /* All that has come, in order; the caller's until evu_item_give(). NULL: nothing. */
 struct evu_item *evu_intake_take(struct evu_intake *in);
 /* Puts back what was not used: the list, from `item` on, comes first again. */

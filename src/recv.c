@@ -8,7 +8,8 @@
  *
  * How it ends: the peer is done (0, told behind the data); an error (likewise); no buffer was free
  * (ENOBUFS: the embedder reads by itself this once, more buffers are provided, and it is armed
- * anew); for no reason (armed anew). When it is armed and nothing is known to wait in the socket,
+ * anew); it had a cap, and has brought something (the embedder says how much the next one may
+ * bring); for no reason (armed anew). When it is armed and nothing is known to wait in the socket,
  * it waits first (POLL_FIRST) and saves a receive in vain.
  */
 #include "request.h"
@@ -22,11 +23,20 @@ void evu_intake_init(struct evu_intake *in, struct evu_engine *e, enum evu_reque
 	in->last = &in->first;
 }
 
-void evu_intake_start(struct evu_intake *in, int fd)
+/* True iff the receive that is armed may bring more than it should. */
+static bool too_much(const struct evu_intake *in)
+{
+	return in->cap && (in->armed_cap == 0 || in->armed_cap > in->cap);
+}
+
+void evu_intake_start(struct evu_intake *in, int fd, unsigned cap)
 {
 	if (in->end)
 		return;
 	in->req.fd = fd;
+	in->cap = cap;
+	if (too_much(in))
+		evu_request_renew(&in->req);
 	evu_request_start(&in->req);
 }
 
@@ -80,7 +90,8 @@ int evu_recv_arm(struct evu_request *r, struct evu_op *op)
 	/* A kernel that has no rings of buffers may still do everything else. */
 	if (rc < 0)
 		return rc == -ENOMEM ? rc : -EOPNOTSUPP;
-	return e->ring->ops->recv(e->ring, op, r->fd, in->nonempty);
+	in->armed_cap = in->cap;
+	return e->ring->ops->recv(e->ring, op, r->fd, in->cap, in->nonempty);
 }
 
 void evu_recv_completed(struct evu_request *r, struct evu_op *op, int res)
@@ -93,6 +104,7 @@ void evu_recv_completed(struct evu_request *r, struct evu_op *op, int res)
 	if (item && res > 0) {
 		item->start = 0;
 		item->end = (unsigned)res;
+		r->wanted &= in->armed_cap == 0;
 		evu_intake_append(in, item);
 		return;
 	}

@@ -48,11 +48,22 @@ void evu_request_start(struct evu_request *r)
 {
 	evu_engine_guard(r->engine);
 	r->wanted = true;
-	if (r->halting) {
+	if (r->halting && !r->renewed) {
 		evu_link_remove(&r->link);
 		r->halting = false;
 	}
 	enlist(r);
+}
+
+void evu_request_renew(struct evu_request *r)
+{
+	if (!armed(r))
+		return;
+	r->renewed = true;
+	if (r->halting)
+		return;
+	r->halting = true;
+	evu_link_append(&r->engine->halting, &r->link);
 }
 
 void evu_request_halt(struct evu_request *r)
@@ -87,6 +98,7 @@ void evu_request_drop(struct evu_request *r)
 static void ended(struct evu_request *r)
 {
 	r->op = NULL;
+	r->renewed = false;
 	r->engine->nrequests--;
 	if (r->halting) {
 		evu_link_remove(&r->link);

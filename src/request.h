@@ -20,6 +20,8 @@
 
 void evu_request_init(struct evu_request *r, struct evu_engine *e, enum evu_request_kind kind);
 void evu_request_start(struct evu_request *r);
+/* It is armed on terms that do not hold any more: it ends, and is armed anew. */
+void evu_request_renew(struct evu_request *r);
 
 /* Queues the cancels of all that is halting: before anything else of a flush, and before every
  * entry to the kernel. */

@@ -80,10 +80,11 @@ struct evu_ring_ops {
 	/* Buffer `id` may be filled. Takes effect at once. */
 	void (*provide)(struct evu_ring *ring, unsigned id, void *data, unsigned len);
 	/* Arm an IDLE op, as arm() does. recv: a completion with a buffer each time bytes come
-	 * (op->bid); `now`: there may be bytes already. accept: a completion for each connection,
-	 * accepted with `flags`. send: one completion; the msghdr and the iovec are read by the
-	 * next flush() or wait(), the bytes until the completion. */
-	int (*recv)(struct evu_ring *ring, struct evu_op *op, int fd, bool now);
+	 * (op->bid), or with a `cap` only once, and not more than that; `now`: there may be bytes
+	 * already. accept: a completion for each connection, accepted with `flags`. send: one
+	 * completion; the msghdr and the iovec are read by the next flush() or wait(), the bytes
+	 * until the completion. */
+	int (*recv)(struct evu_ring *ring, struct evu_op *op, int fd, unsigned cap, bool now);
 	int (*accept)(struct evu_ring *ring, struct evu_op *op, int fd, int flags);
 	int (*send)(struct evu_ring *ring, struct evu_op *op, int fd, const struct msghdr *msg);
 };

@@ -244,14 +244,17 @@ static struct io_uring_sqe *get_data_sqe(struct ring_uring *r, struct evu_op *op
 	return sqe;
 }
 
-static int uring_recv(struct evu_ring *ring, struct evu_op *op, int fd, bool now)
+static int uring_recv(struct evu_ring *ring, struct evu_op *op, int fd, unsigned cap, bool now)
 {
 	int err;
 	struct io_uring_sqe *sqe = get_data_sqe(of(ring), op, fd, &err);
 
 	if (!sqe)
 		return err;
-	io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+	if (cap)
+		io_uring_prep_recv(sqe, fd, NULL, cap, 0);
+	else
+		io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	sqe->buf_group = 0;
 	if (!now)
