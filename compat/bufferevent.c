@@ -440,6 +440,19 @@ static void leave_lock_to(struct bufferevent *underlying, struct bufferevent_pri
 	p->own_lock = 0;
 }
 
+/* Other buffers may still show what is in this one (evbuffer_add_buffer_reference): it outlives the
+ * bufferevent then, and needs a lock of its own. */
+static void leave_to_others(struct evbuffer *buf)
+{
+	if (buf->refcnt < 2)
+		return;
+	buf->parent = NULL;
+	if (!buf->lock)
+		return;
+	EVTHREAD_ALLOC_LOCK(buf->lock, EVTHREAD_LOCKTYPE_RECURSIVE);
+	buf->own_lock = buf->lock != NULL;
+}
+
 /* The reference to the one below is given up last: the lock may be its. */
 static void finalize_cb(struct event_callback *evcb, void *arg)
 {
@@ -451,6 +464,8 @@ static void finalize_cb(struct event_callback *evcb, void *arg)
 	underlying = bufferevent_get_underlying(bev);
 	if (bev->be_ops->destruct)
 		bev->be_ops->destruct(bev);
+	leave_to_others(bev->input);
+	leave_to_others(bev->output);
 	free_buffers(bev);
 	if (p->rate_limiting) {
 		if (p->rate_limiting->group)

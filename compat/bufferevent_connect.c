@@ -62,7 +62,7 @@ static int started(struct bufferevent *bev, int r)
 int bufferevent_socket_connect(struct bufferevent *bev, const struct sockaddr *sa, int socklen)
 {
 	evutil_socket_t fd, made = -1;
-	int r = 0, result = -1;
+	int r = 0, result = -1, error;
 
 	bufferevent_incref_and_lock_(bev);
 	fd = bufferevent_getfd(bev);
@@ -81,7 +81,9 @@ int bufferevent_socket_connect(struct bufferevent *bev, const struct sockaddr *s
 			goto done;
 		}
 	}
+	error = errno;
 	bufferevent_setfd(bev, fd);
+	errno = error; /* of a connect that failed, for the event callback */
 	result = started(bev, r);
 done:
 	bufferevent_decref_and_unlock_(bev);

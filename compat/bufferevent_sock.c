@@ -366,8 +366,9 @@ static void ask_first(struct evc_sock *s, bool ask)
 	EVBASE_UNLOCK(base);
 }
 
-/* Pins what the output begins with and hands it over. False: no memory. Base locked. */
-static bool send_some(struct evc_sock *s)
+/* Pins what the output begins with, `most` bytes at most, and hands it over. False: no memory. Base
+ * locked. */
+static bool send_some(struct evc_sock *s, size_t most)
 {
 	struct event_base *base = base_of(s);
 	struct evu_send *send = evu_send_new(base->engine);
@@ -377,7 +378,7 @@ static bool send_some(struct evc_sock *s)
 		return false;
 	send->ctx = &s->stream;
 	send->n_vecs = evc_buffer_pin(s->priv.bev.output, send->vecs,
-	    (struct evbuffer_chain **)send->owners, EVU_SEND_VECS, write_limit(s), &bytes);
+	    (struct evbuffer_chain **)send->owners, EVU_SEND_VECS, most, &bytes);
 	if (send->n_vecs == 0) {
 		evu_send_free(send);
 		return false;
@@ -393,18 +394,23 @@ static int end_send(struct evc_sock *s)
 {
 	struct event_base *base = base_of(s);
 	struct evu_send *send;
-	int i, result = -EINPROGRESS;
+	int i, result;
 
 	EVBASE_LOCK(base);
 	send = s->stream.send;
-	if (send && evu_request_over(&send->req)) {
-		result = send->result;
-		/* Under the lock of the bufferevent, which is held too. */
-		for (i = 0; i < send->n_vecs; i++)
-			evbuffer_chain_unpin_(send->owners[i], EVBUFFER_MEM_PINNED_W);
-		evu_send_free(send);
+	if (send && evu_request_over(&send->req))
 		s->stream.send = NULL;
-	}
+	else
+		send = NULL;
+	EVBASE_UNLOCK(base);
+	if (!send)
+		return -EINPROGRESS;
+	/* This may free memory that the program gave us, and so call it. */
+	for (i = 0; i < send->n_vecs; i++)
+		evbuffer_chain_unpin_(send->owners[i], EVBUFFER_MEM_PINNED_W);
+	result = send->result;
+	EVBASE_LOCK(base);
+	evu_send_free(send);
 	EVBASE_UNLOCK(base);
 	return result;
 }
@@ -435,6 +441,7 @@ static void look(struct evc_sock *s)
 {
 	struct event_base *base = base_of(s);
 	struct evc_stream *st = &s->stream;
+	size_t most = write_limit(s);
 
 	EVBASE_LOCK(base);
 	if (st->writing && !s->priv.write_suspended) {
@@ -449,7 +456,7 @@ static void look(struct evc_sock *s)
 			st->poll_out = true;
 		else if (st->no_out || evc_buffer_starts_in_file(s->priv.bev.output))
 			event_active_later_nolock_(st->writer, EV_WRITE);
-		else if (!send_some(s))
+		else if (!send_some(s, most))
 			st->poll_out = true;
 		if (st->poll_out)
 			evc_stream_changed(st);
@@ -611,6 +618,12 @@ static void write_ready(struct evc_sock *s, bool connected)
 	}
 	if (n == NOTHING)
 		return;
+	/* A file that has become shorter than what was promised of it. */
+	if (n == 0 && evbuffer_get_length(bev->output) > 0) {
+		bufferevent_disable(bev, EV_WRITE);
+		bufferevent_run_eventcb_(bev, BEV_EVENT_WRITING | BEV_EVENT_EOF, 0);
+		return;
+	}
 	if (n > 0)
 		bufferevent_decrement_write_buckets_(&s->priv, n);
 	if (evbuffer_get_length(bev->output) == 0)

@@ -188,8 +188,10 @@ static void stream_note(struct evc_fd *slot, const struct event *ev, bool on)
 		return;
 	if (ev == s->reader)
 		s->reading = on;
-	else if (ev == s->writer)
+	if (ev == s->writer) {
 		s->writing = on;
+		s->poll_out = false;
+	}
 }
 
 bool evc_io_attach(struct event_base *base, evutil_socket_t fd, struct evc_stream *s)

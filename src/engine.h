@@ -30,6 +30,7 @@
 #include "heap.h"
 #include "list.h"
 #include "mem.h"
+#include "words.h"
 
 /* Best first: the engine opens the first one that is allowed and works. */
 enum evu_method { EVU_IO_URING, EVU_EPOLL, EVU_POLL2, EVU_NMETHODS };
@@ -71,8 +72,6 @@ struct evu_poll {
  *
  * The memory is the embedder's, and the kernel's until evu_request_over().
  */
-enum evu_request_kind { EVU_RECV, EVU_ACCEPT, EVU_SEND };
-
 struct evu_request {
 	struct evu_engine *engine;
 	struct evu_op *op;    /* the request in the kernel, NULL when there is none */
@@ -191,12 +190,6 @@ bool evu_engine_settle(struct evu_engine *engine);
 bool evu_engine_unsettled(const struct evu_engine *engine);
 /* True iff the owner sleeps in evu_engine_turn. */
 bool evu_engine_asleep(const struct evu_engine *engine);
-
-/* Whether an fd can be polled at all, as epoll_ctl would answer: 0, -EBADF, or -EPERM (regular
- * files, directories, block devices). EVU_FD_BARE: it cannot, but it is a character device, which
- * poll(2) calls ready. */
-#define EVU_FD_BARE 1
-int evu_fd_admit(int fd);
 
 void evu_poll_init(struct evu_poll *poll, struct evu_engine *engine, int fd);
 

@@ -13,8 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "engine.h"
-
 /* What counts is whether the file has a poll method, which nothing but epoll tells. */
 static int ask_epoll(int fd)
 {

@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 
 #include "op.h"
+#include "words.h"
 
 enum evu_poll_kind {
 	EVU_POLL_ONCE,  /* one completion, then the request is over */

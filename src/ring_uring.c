@@ -36,7 +36,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine.h"
 #include "features.h"
 #include "list.h"
 #include "mem.h"

@@ -59,24 +59,54 @@ if readelf -d "$work/relinked" | grep -q 'NEEDED.*libevent_core'; then
 	failed=1
 fi
 
-cat >"$work/buffers.c" <<-'END'
-	#include <event2/buffer.h>
+# A program for libevent in one piece: its HTTP is stock's, on this library's core.
+cat >"$work/whole.c" <<-'END'
+	#include <event2/event.h>
+	#include <event2/http.h>
 	#include <stdio.h>
 
 	int main(void)
 	{
-		puts("main was reached");
-		return evbuffer_new() ? 0 : 1;
+		struct event_base *base = event_base_new();
+		struct evhttp *http = base ? evhttp_new(base) : NULL;
+
+		if (!http || !evhttp_bind_socket_with_handle(http, "127.0.0.1", 0))
+			return 1;
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		puts(event_base_get_method(base));
+		evhttp_free(http);
+		event_base_free(base);
+		return 0;
 	}
 END
 # shellcheck disable=SC2046 # a list of flags
-compile "$work/buffers" "$work/buffers.c" -Wl,-z,now $(pkg-config --cflags --libs libevent_core)
+compile "$work/whole" "$work/whole.c" $(pkg-config --cflags --libs libevent)
+face "libevent in one piece" LD_LIBRARY_PATH="$EVU_BUILDDIR/dropin" "$work/whole"
+if LD_LIBRARY_PATH=$EVU_BUILDDIR/dropin ldd "$work/whole" | grep libevent | grep -v "libevent_extra.* => /\| => $EVU_BUILDDIR/"; then
+	echo "libevent in one piece: FAILED, that is not from here"
+	failed=1
+fi
+
+# This library has no select(2), and stock's is no more than its own business; but the name is there to be asked for.
+cat >"$work/missing.c" <<-'END'
+	#include <stdio.h>
+
+	extern const char selectops[];
+
+	int main(void)
+	{
+		puts("main was reached");
+		return selectops[0];
+	}
+END
+# shellcheck disable=SC2046 # a list of flags
+compile "$work/missing" "$work/missing.c" -fPIE $(pkg-config --cflags --libs libevent_core)
 status=0
-LD_LIBRARY_PATH=$EVU_BUILDDIR/dropin "$work/buffers" >"$work/out" 2>&1 || status=$?
-if [ $status = 127 ] && grep -q 'undefined symbol: evbuffer_new' "$work/out" && ! grep -q reached "$work/out"; then
+LD_LIBRARY_PATH=$EVU_BUILDDIR/dropin "$work/missing" >"$work/out" 2>&1 || status=$?
+if [ $status = 127 ] && grep -q 'undefined symbol: selectops' "$work/out" && ! grep -q reached "$work/out"; then
 	echo "missing symbol: $(sed "s|$work/||g" "$work/out")"
 else
-	echo "missing symbol: FAILED, a program that needs evbuffers ended with status $status and:"
+	echo "missing symbol: FAILED, a program that needs what is not here ended with status $status and:"
 	cat "$work/out"
 	failed=1
 fi

@@ -22,11 +22,12 @@ included()
 }
 
 # Lowest first. Files of one line know nothing of each other.
-order="list.h heap.h mem.h uapi.h wake.h
-op.h features.h
+order="list.h heap.h mem.h uapi.h wake.h words.h
+bufring.h features.h op.h
 ring.h
 engine.h
-poll.h"
+poll.h
+request.h"
 
 rank_of()
 {
@@ -106,6 +107,7 @@ for file in compat/*.[ch]; do
 done
 check_room src/op.c op.h
 check_room src/wake.c wake.h
+check_room src/bufring.c poll.h
 check_room src/features.c features.h
 check_room src/ring.c ring.h
 check_room src/ring_uring.c ring.h

@@ -12,7 +12,7 @@ is_listed()
 }
 
 failed=0
-for file in src/*.[ch] compat/*.[ch] tests/*.[ch] tests/*.sh tests/real/* tests/bench/* examples/* doc/*; do
+for file in src/*.[ch] compat/*.[ch] tests/*.[ch] tests/*.sh tests/real/* tests/bench/* examples/* doc/* tools/*; do
 	case $file in
 	*.o | *.lo) continue ;;
 	esac

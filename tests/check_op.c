@@ -27,8 +27,9 @@ static void handler(struct evu_op *op, void *ctx, int res, bool more)
 	ck_assert_int_eq(op->state == EVU_OP_IDLE, !more);
 }
 
-static void lost(void *ctx)
+static void lost(evu_op_handler *whose, void *ctx)
 {
+	ck_assert(whose == handler);
 	lost_calls++;
 	last_lost = ctx;
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "list.h"
+#include "request.h"
 #include "wake.h"
 
 struct fake fake;
@@ -97,13 +98,48 @@ int fake_live(void)
 	return n;
 }
 
+static void post(struct fake_req *req, struct fake_cqe cqe)
+{
+	ck_assert_int_lt(fake.ncqes, FAKE_CQES);
+	fake.cqes[fake.ncqes++] = cqe;
+	if (!cqe.more)
+		req->live = false;
+}
+
 void fake_post(struct fake_req *req, int res, bool more)
 {
 	ck_assert_msg(req && req->live, "a completion of no request");
-	ck_assert_int_lt(fake.ncqes, FAKE_CQES);
-	fake.cqes[fake.ncqes++] = (struct fake_cqe){req->tag, res, more};
-	if (!more)
-		req->live = false;
+	ck_assert_msg(res <= 0 || req->kind != EVU_NO_POLL || req->moves != EVU_RECV,
+	    "bytes without a buffer");
+	ck_assert_msg(res != -ENOBUFS || fake.nqueue == 0, "there are buffers");
+	post(req, (struct fake_cqe){req->tag, res, more, -1, false});
+}
+
+void fake_post_bytes(
+    struct fake_req *req, const void *bytes, unsigned len, bool nonempty, bool more)
+{
+	struct fake_buffer *buf;
+	unsigned bid;
+
+	ck_assert_msg(req && req->live, "bytes for no request");
+	ck_assert(req->kind == EVU_NO_POLL && req->moves == EVU_RECV);
+	ck_assert_msg(fake.nqueue > 0, "bytes, but no buffer to put them into");
+	bid = fake.queue[0];
+	memmove(fake.queue, fake.queue + 1, --fake.nqueue * sizeof(fake.queue[0]));
+	buf = &fake.buffers[bid];
+	ck_assert(len > 0 && len <= buf->len);
+	ck_assert_msg(!req->cap || (len <= req->cap && !more), "more than was asked for");
+	memcpy(buf->data, bytes, len);
+	*buf = (struct fake_buffer){0};
+	post(req, (struct fake_cqe){req->tag, (int)len, more, (int)bid, nonempty});
+}
+
+void fake_bytes(int fd, const char *text, bool more)
+{
+	struct fake_req *req = fake_req(fd);
+
+	ck_assert_msg(req != NULL, "fd %d is not armed", fd);
+	fake_post_bytes(req, text, (unsigned)strlen(text), false, more);
 }
 
 void fake_complete(int fd, int res, bool more)
@@ -167,11 +203,31 @@ static void sleep_truly(int64_t timeout_ns)
 	fake.overslept += fake.ncqes == 0 && timeout_ns < 0;
 }
 
+/* Requests make progress while the kernel is entered: those that were given up must have been
+ * cancelled by then. Locked: what another thread gives up while the owner enters has to wait. */
+static void may_enter(void)
+{
+	int i;
+
+	if (fake.ring->ops->any_thread || !fake.engine)
+		return;
+	ck_assert_msg(!evu_link_linked(&fake.engine->halting), "entered before the cancels");
+	for (i = 0; i < fake.nreqs; i++) {
+		const struct fake_req *r = &fake.reqs[i];
+		const struct evu_op *op = evu_op_find(fake.ring->pool, r->tag);
+
+		if (r->live && !r->cancelled && r->kind == EVU_NO_POLL && op)
+			ck_assert_msg(((struct evu_request *)op->ctx)->wanted,
+			    "entered while fd %d was given up, but not cancelled", r->fd);
+	}
+}
+
 /* What is queued reaches the kernel. */
 static void enter(void)
 {
 	int i;
 
+	fake.queued_arms = 0;
 	for (i = 0; i < fake.nreqs; i++) {
 		struct fake_req *r = &fake.reqs[i];
 
@@ -185,6 +241,8 @@ static void enter(void)
 		if (r->live && r->cancelled && !fake.cancel_by_hand)
 			fake_post(r, -ECANCELED, false);
 	}
+	if (fake.on_enter)
+		fake.on_enter();
 	look_at_wake();
 }
 
@@ -208,32 +266,124 @@ static struct fake_req *free_req(void)
 	return &fake.reqs[i];
 }
 
-static int fake_arm(struct evu_ring *ring, struct evu_op *op, int fd, unsigned mask,
-    enum evu_poll_kind kind, bool again)
+/* A request that is to be armed; the op becomes ARMED. NULL: refused. */
+static struct fake_req *queue_req(struct evu_ring *ring, struct evu_op *op, int fd,
+    enum evu_poll_kind kind, struct fake_refusal *refusal, int *rc)
 {
 	struct fake_req *req;
-	int rc;
 
 	ck_assert_ptr_eq(ring, fake.ring);
 	touched("arm");
-	rc = refused(&fake.refuse_arm);
-	if (rc < 0)
-		return rc;
+	*rc = refused(refusal);
+	if (*rc < 0)
+		return NULL;
 	fake.arms++;
+	fake.queued_arms++;
 	evu_op_armed(ring->pool, op, fd, kind);
 	req = free_req();
-	*req = (struct fake_req){.tag = evu_op_tag(op),
-	    .fd = fd,
-	    .mask = mask,
-	    .kind = kind,
-	    .again = again,
-	    .live = true};
+	*req = (struct fake_req){.tag = evu_op_tag(op), .fd = fd, .kind = kind, .live = true};
+	return req;
+}
+
+static int fake_arm(struct evu_ring *ring, struct evu_op *op, int fd, unsigned mask,
+    enum evu_poll_kind kind, bool again)
+{
+	int rc;
+	struct fake_req *req = queue_req(ring, op, fd, kind, &fake.refuse_arm, &rc);
+
+	if (!req)
+		return rc;
+	req->mask = mask;
+	req->again = again;
 	if (ring->ops->any_thread) {
 		req->seen = true;
 		if (fake.on_seen && !is_wake(fd))
 			fake.on_seen(req);
 	}
 	return 0;
+}
+
+static struct fake_req *queue_data(struct evu_ring *ring, struct evu_op *op, int fd,
+    enum evu_request_kind moves, struct fake_refusal *refusal, int *rc)
+{
+	struct fake_req *req;
+
+	ck_assert_msg(ring->moves & 1u << moves, "the ring does not do this");
+	req = queue_req(ring, op, fd, EVU_NO_POLL, refusal, rc);
+	if (req)
+		req->moves = moves;
+	return req;
+}
+
+static int fake_recv(struct evu_ring *ring, struct evu_op *op, int fd, unsigned cap, bool now)
+{
+	int rc;
+	struct fake_req *req;
+
+	ck_assert_msg(fake.entries > 0, "a receive, but no buffers are registered");
+	req = queue_data(ring, op, fd, EVU_RECV, &fake.refuse_recv, &rc);
+	if (!req)
+		return rc;
+	req->cap = cap;
+	req->now = now;
+	return 0;
+}
+
+static int fake_accept(struct evu_ring *ring, struct evu_op *op, int fd, int flags)
+{
+	int rc;
+	struct fake_req *req = queue_data(ring, op, fd, EVU_ACCEPT, &fake.refuse_accept, &rc);
+
+	if (req)
+		req->flags = flags;
+	return rc;
+}
+
+static int fake_send(struct evu_ring *ring, struct evu_op *op, int fd, const struct msghdr *msg)
+{
+	int rc;
+	struct fake_req *req = queue_data(ring, op, fd, EVU_SEND, &fake.refuse_send, &rc);
+
+	if (req)
+		req->msg = msg;
+	return rc;
+}
+
+static int fake_buffers(struct evu_ring *ring, unsigned entries)
+{
+	int rc;
+
+	ck_assert_ptr_eq(ring, fake.ring);
+	touched("buffers");
+	ck_assert_uint_eq(fake.entries, 0);
+	ck_assert(entries > 0 && entries <= FAKE_BUFFERS && (entries & (entries - 1)) == 0);
+	rc = refused(&fake.refuse_buffers);
+	if (rc < 0)
+		return rc;
+	fake.registrations++;
+	fake.entries = entries;
+	return 0;
+}
+
+static bool known_block(const void *data)
+{
+	int i;
+
+	for (i = 0; i < fake_log.nblocks && fake_log.blocks[i] != data; i++)
+		;
+	return i < fake_log.nblocks;
+}
+
+static void fake_provide(struct evu_ring *ring, unsigned id, void *data, unsigned len)
+{
+	ck_assert_ptr_eq(ring, fake.ring);
+	touched("provide");
+	ck_assert_uint_lt(id, fake.entries);
+	ck_assert_msg(!fake.buffers[id].data, "buffer %u is provided twice", id);
+	ck_assert_msg(known_block(data), "buffer %u is in memory that is nobody's", id);
+	fake.provides++;
+	fake.buffers[id] = (struct fake_buffer){data, len};
+	fake.queue[fake.nqueue++] = id;
 }
 
 /* ARMED -> IDLE at once, as on epoll. */
@@ -254,8 +404,9 @@ static int fake_cancel(struct evu_ring *ring, struct evu_op *op)
 
 	ck_assert_ptr_eq(ring, fake.ring);
 	ck_assert_int_eq(op->state, EVU_OP_ARMED);
-	ck_assert_msg(!op->handler, "the op was not orphaned");
+	ck_assert_msg(!op->handler || op->kind == EVU_NO_POLL, "the op was not orphaned");
 	touched("cancel");
+	ck_assert_msg(ring->ops->any_thread || fake.queued_arms == 0, "a cancel behind an arm");
 	rc = refused(&fake.refuse_cancel);
 	if (rc < 0)
 		return rc;
@@ -285,9 +436,11 @@ static int fake_flush(struct evu_ring *ring)
 	touched("flush");
 	fake.flushes++;
 	rc = refused(&fake.refuse_flush);
-	if (rc == 0)
-		enter();
-	return rc;
+	if (rc < 0)
+		return rc;
+	may_enter();
+	enter();
+	return 0;
 }
 
 static int fake_prepare(struct evu_ring *ring)
@@ -295,6 +448,7 @@ static int fake_prepare(struct evu_ring *ring)
 	ck_assert_ptr_eq(ring, fake.ring);
 	touched("prepare");
 	fake.prepares++;
+	may_enter();
 	return refused(&fake.refuse_prepare);
 }
 
@@ -330,9 +484,16 @@ static unsigned fake_reap(struct evu_ring *ring)
 	ck_assert_ptr_eq(ring, fake.ring);
 	touched("reap");
 	fake.reaps++;
+	if (fake.reap_enters)
+		may_enter();
 	for (i = 0; i < fake.ncqes; i++) {
 		struct fake_cqe c = fake.cqes[i];
+		struct evu_op *op = evu_op_peek(ring->pool, c.tag);
 
+		if (op && op->kind == EVU_NO_POLL) {
+			op->bid = c.bid;
+			op->nonempty = c.nonempty;
+		}
 		evu_op_complete(ring->pool, c.tag, c.res, c.more);
 	}
 	fake.ncqes = 0;
@@ -342,10 +503,16 @@ static unsigned fake_reap(struct evu_ring *ring)
 static void fake_close(struct evu_ring *ring, bool alien)
 {
 	ck_assert_ptr_eq(ring, fake.ring);
+	if (fake.on_close)
+		fake.on_close(alien);
+	if (!alien && fake.ncqes > 0)
+		(void)fake_reap(ring);
 	fake.closes++;
 	fake.alien_closes += alien;
 	fake.ring = NULL;
 	fake.nreqs = fake.ncqes = 0;
+	fake.entries = fake.nqueue = fake.queued_arms = 0;
+	memset(fake.buffers, 0, sizeof(fake.buffers));
 	free(ring);
 }
 
@@ -372,7 +539,8 @@ static int fake_check(struct evu_ring *ring, struct pollfd *fds, unsigned n)
 #define FAKE_OPS                                                                                  \
 	.enable = fake_enable, .arm = fake_arm, .cancel = fake_cancel, .replaced = fake_replaced, \
 	.flush = fake_flush, .prepare = fake_prepare, .wait = fake_wait, .reap = fake_reap,       \
-	.close = fake_close, .check = fake_check
+	.close = fake_close, .check = fake_check, .buffers = fake_buffers,                        \
+	.provide = fake_provide, .recv = fake_recv, .accept = fake_accept, .send = fake_send
 
 static const struct evu_ring_ops ops[EVU_NMETHODS] = {
     [EVU_IO_URING] = {.name = "io_uring", .edge = true, FAKE_OPS},
@@ -391,6 +559,9 @@ static struct evu_ring *fake_open(enum evu_method method, struct evu_op_pool *po
 	ck_assert_ptr_nonnull(fake.ring);
 	fake.ring->ops = &ops[fake.all_hints ? EVU_IO_URING : method];
 	fake.ring->pool = pool;
+	if (method == EVU_IO_URING)
+		fake.ring->moves =
+		    (1u << EVU_RECV | 1u << EVU_ACCEPT | 1u << EVU_SEND) & ~fake.no_moves;
 	fake.method = method;
 	fake.opens[method]++;
 	return fake.ring;
@@ -472,18 +643,90 @@ static void hook_forked(void *arg)
 	fake_log.nforked++;
 }
 
-const struct evu_hooks fake_hooks = {.lock = hook_lock,
-    .unlock = hook_unlock,
-    .ready = hook_ready,
-    .settled = hook_settled,
-    .forked = hook_forked};
+static void hook_arrived(void *arg, struct evu_intake *in)
+{
+	ck_assert_ptr_eq(arg, &fake_log);
+	ck_assert_msg(held && pthread_equal(holder, pthread_self()), "arrived without the lock");
+	ck_assert_msg(evu_intake_pending(in), "nothing has arrived");
+	ck_assert_int_lt(fake_log.narrived, FAKE_CQES);
+	fake_log.arrived[fake_log.narrived++] = in;
+	if (fake_log.on_arrived)
+		fake_log.on_arrived(in);
+}
 
-static const struct evu_hooks alone_hooks = {
-    .ready = hook_ready, .settled = hook_settled, .forked = hook_forked};
+static void hook_sent(void *arg, struct evu_send *send)
+{
+	ck_assert_ptr_eq(arg, &fake_log);
+	ck_assert_msg(held && pthread_equal(holder, pthread_self()), "sent without the lock");
+	ck_assert_int_ne(send->result, -EINPROGRESS);
+	ck_assert_int_lt(fake_log.nsent, FAKE_CQES);
+	fake_log.sent[fake_log.nsent++] = send;
+}
+
+static void *hook_block_new(void *arg)
+{
+	void *data;
+
+	ck_assert_ptr_eq(arg, &fake_log);
+	fake_log.blocks_asked++;
+	if (refused(&fake_log.refuse_block))
+		return NULL;
+	ck_assert_int_lt(fake_log.nblocks, FAKE_BLOCKS);
+	data = malloc(EVU_BLOCK_SIZE);
+	ck_assert_ptr_nonnull(data);
+	return fake_log.blocks[fake_log.nblocks++] = data;
+}
+
+void fake_block_free(void *data)
+{
+	unsigned id;
+	int i;
+
+	ck_assert_msg(known_block(data), "a block is freed that is nobody's");
+	for (id = 0; id < fake.entries; id++)
+		ck_assert_msg(fake.buffers[id].data != data, "the kernel's buffer %u is freed", id);
+	for (i = 0; fake_log.blocks[i] != data; i++)
+		;
+	fake_log.blocks[i] = fake_log.blocks[--fake_log.nblocks];
+	free(data);
+}
+
+static void hook_block_free(void *arg, void *data)
+{
+	ck_assert_ptr_eq(arg, &fake_log);
+	fake_block_free(data);
+}
+
+#define COMMON_HOOKS                                                             \
+	.ready = hook_ready, .settled = hook_settled, .forked = hook_forked,     \
+	.arrived = hook_arrived, .sent = hook_sent, .block_new = hook_block_new, \
+	.block_free = hook_block_free
+
+const struct evu_hooks fake_hooks = {.lock = hook_lock, .unlock = hook_unlock, COMMON_HOOKS};
+
+static const struct evu_hooks alone_hooks = {COMMON_HOOKS};
 
 void fake_log_clear(void)
 {
-	fake_log.ntold = fake_log.nsettled = 0;
+	fake_log.ntold = fake_log.nsettled = fake_log.narrived = fake_log.nsent = 0;
+}
+
+int fake_arrived(const struct evu_intake *in)
+{
+	int i, n = 0;
+
+	for (i = 0; i < fake_log.narrived; i++)
+		n += fake_log.arrived[i] == in;
+	return n;
+}
+
+int fake_sent(const struct evu_send *send)
+{
+	int i, n = 0;
+
+	for (i = 0; i < fake_log.nsent; i++)
+		n += fake_log.sent[i] == send;
+	return n;
 }
 
 int fake_told(int fd)
@@ -516,6 +759,7 @@ struct evu_engine *fake_engine(unsigned methods)
 	rc = evu_engine_new(&e, methods, fake.alone ? &alone_hooks : &fake_hooks, &fake_log);
 	ck_assert_msg(rc == 0, "evu_engine_new: %s", strerror(-rc));
 	fake.wake_fd = &e->wake.fd;
+	fake.engine = e;
 	evu_engine_enter(e);
 	return e;
 }
@@ -525,8 +769,10 @@ void fake_engine_done(struct evu_engine *e)
 	evu_engine_leave(e, false);
 	evu_engine_free(e);
 	fake.wake_fd = NULL;
+	fake.engine = NULL;
 	fake_let_go();
 	ck_assert_msg(!fake.ring, "a ring was left open");
+	ck_assert_int_eq(fake_log.nblocks, 0);
 }
 
 struct call {

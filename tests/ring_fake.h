@@ -9,6 +9,11 @@
  * any call fail. Descriptors are only numbers here, except the engine's eventfd, which is looked at
  * at every enter (flush and wait), so that waking is what it is.
  *
+ * Under io_uring's name it also moves data. Bytes that a test posts for a receive are copied into
+ * the buffer that was provided first, and without one none can be posted: then -ENOBUFS is what a
+ * kernel posts. Whenever the kernel is entered, everything that was given up must have been
+ * cancelled.
+ *
  * Also here: the hooks that the suites give to an engine. They write down what is told, and see to
  * it that the lock is held where it must be. Test code holds the lock (fake_hold) wherever the
  * embedder would.
@@ -25,6 +30,8 @@
 #define FAKE_REQS 4096
 #define FAKE_CQES 8192
 #define FAKE_FDS 4096
+#define FAKE_BUFFERS 1024
+#define FAKE_BLOCKS 4096
 
 /* The next `times` calls answer `error`, after `skip` that do not; times < 0: all of them. */
 struct fake_refusal {
@@ -44,12 +51,26 @@ struct fake_req {
 	bool seen;      /* by the kernel: a flush or a wait came after arm() */
 	bool cancelled; /* cancel() was called */
 	bool looked;    /* the eventfd's: its file was looked at since it was armed */
+
+	/* Of a request with the kind EVU_NO_POLL: */
+	enum evu_request_kind moves;
+	unsigned cap;             /* EVU_RECV: brings not more than that, once; 0: multishot */
+	bool now;                 /* EVU_RECV: there may be bytes already */
+	int flags;                /* EVU_ACCEPT */
+	const struct msghdr *msg; /* EVU_SEND */
 };
 
 struct fake_cqe {
 	uint64_t tag;
 	int res;
 	bool more;
+	int bid; /* the buffer that it fills, -1: none */
+	bool nonempty;
+};
+
+struct fake_buffer {
+	void *data; /* NULL: the kernel does not have it */
+	unsigned len;
 };
 
 struct fake {
@@ -63,17 +84,26 @@ struct fake {
 			    reaped */
 	struct fake_refusal refuse_open[EVU_NMETHODS];
 	struct fake_refusal refuse_enable, refuse_arm, refuse_cancel, refuse_flush, refuse_prepare,
-	    refuse_wait, refuse_check;
+	    refuse_wait, refuse_check, refuse_buffers, refuse_recv, refuse_accept, refuse_send;
+	unsigned no_moves; /* what io_uring's ring cannot do with data: 1u << enum
+			      evu_request_kind */
+	bool reap_enters;  /* reap() may enter the kernel, as io_uring's does while it has more to
+			      give */
 	unsigned
 	    ready[FAKE_FDS]; /* check() answers this & (what was asked | the masks always told) */
 	void (*on_wait)(int64_t timeout_ns);   /* in wait(), unlocked, before it returns */
 	void (*on_seen)(struct fake_req *req); /* the kernel sees a request for the first time */
 	void (*on_check)(void);                /* before check() answers */
+	void (*on_enter)(void);       /* the kernel was entered, and has seen what was queued */
+	void (*on_close)(bool alien); /* unless alien, what it posts is still reaped */
 
 	/* What was done. */
 	unsigned opens[EVU_NMETHODS], closes, alien_closes;
 	unsigned enables, arms, cancels, replaced, flushes, prepares, waits, sleeps, reaps, checks;
 	unsigned overslept; /* sleeps that nothing ended within 20 seconds */
+	unsigned provides;
+	unsigned registrations; /* of buffers */
+	unsigned queued_arms;   /* since the last enter */
 	int64_t last_timeout_ns;
 	unsigned last_check_n;
 	pthread_t toucher; /* who called arm, cancel, flush, wait or reap last */
@@ -82,11 +112,16 @@ struct fake {
 	struct evu_ring *ring; /* the open one, NULL: none */
 	enum evu_method method;
 	const int *wake_fd;
-	uint64_t wake_count; /* what the eventfd held when it was looked at last */
+	const struct evu_engine *engine; /* NULL: none */
+	uint64_t wake_count;             /* what the eventfd held when it was looked at last */
 	struct fake_req reqs[FAKE_REQS];
 	int nreqs; /* slots ever used */
 	struct fake_cqe cqes[FAKE_CQES];
 	int ncqes;
+	unsigned entries; /* buffer numbers there are; 0: not registered */
+	struct fake_buffer buffers[FAKE_BUFFERS];
+	unsigned queue[FAKE_BUFFERS]; /* the numbers of those that may be filled, oldest first */
+	unsigned nqueue;
 };
 extern struct fake fake;
 
@@ -105,6 +140,11 @@ void fake_post(struct fake_req *req, int res, bool more);
 void fake_complete(int fd, int res, bool more);
 /* The cancelled request of an fd ends. */
 void fake_end_cancelled(int fd, int res);
+/* `len` bytes come in for a receive. `nonempty`: and there are more. */
+void fake_post_bytes(
+    struct fake_req *req, const void *bytes, unsigned len, bool nonempty, bool more);
+/* The same for the live receive of an fd, and with a text. */
+void fake_bytes(int fd, const char *text, bool more);
 /* Answers of check(). */
 void fake_set_ready(int fd, unsigned mask);
 
@@ -121,6 +161,15 @@ struct fake_log {
 	int nforked;
 	unsigned boring; /* masks that nobody waits for: ready() answers false to them */
 	void (*on_ready)(struct evu_poll *poll, unsigned mask);
+	struct evu_intake *arrived[FAKE_CQES];
+	int narrived;
+	struct evu_send *sent[FAKE_CQES];
+	int nsent;
+	void (*on_arrived)(struct evu_intake *in);
+	struct fake_refusal refuse_block;
+	unsigned blocks_asked;
+	void *blocks[FAKE_BLOCKS]; /* what block_new() gave out and was not freed */
+	int nblocks;
 };
 extern struct fake_log fake_log;
 extern const struct evu_hooks fake_hooks;
@@ -130,13 +179,18 @@ void fake_log_clear(void);
 int fake_told(int fd);
 unsigned fake_told_mask(int fd);
 
+int fake_arrived(const struct evu_intake *in);
+int fake_sent(const struct evu_send *send);
+/* What block_new() gave out and the embedder has kept. */
+void fake_block_free(void *data);
+
 /* The embedder's lock. */
 void fake_hold(void);
 void fake_let_go(void);
 
 /* An engine on the fake ring (or on real ones, without fake_install), entered, the lock held. */
 struct evu_engine *fake_engine(unsigned methods);
-/* Leaves and frees it, and lets go of the lock. */
+/* Leaves and frees it, and lets go of the lock. All blocks must have come back. */
 void fake_engine_done(struct evu_engine *e);
 
 /* Runs fn(arg) in another thread to its end. It starts without the lock; the caller's is let go

@@ -18,7 +18,9 @@ if [ "${EVU_SANITIZED-}" = yes ]; then
 		run+=(setarch "$(uname -m)" -R)
 	fi
 	export CK_TIMEOUT_MULTIPLIER="${CK_TIMEOUT_MULTIPLIER:-8}"
-	export TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1 die_after_fork=0 ${TSAN_OPTIONS-}"
+	# Some tests ask for more memory than there is, to be refused.
+	export ASAN_OPTIONS="allocator_may_return_null=1 ${ASAN_OPTIONS-}"
+	export TSAN_OPTIONS="allocator_may_return_null=1 halt_on_error=1 second_deadlock_stack=1 die_after_fork=0 ${TSAN_OPTIONS-}"
 fi
 
 case $(basename "$test") in

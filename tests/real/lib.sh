@@ -185,7 +185,7 @@ library_env()
 	local runtime
 	[ -n "$1" ] || return 0
 	printf 'LD_LIBRARY_PATH=%s\n' "$1${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-	runtime=$(ldd "$1/libevent-2.1.so.7" | sed -n 's/.*=> \(.*lib[at]san\.so[^ ]*\).*/\1/p')
+	runtime=$(ldd "$1/libevent_core-2.1.so.7" | sed -n 's/.*=> \(.*lib[at]san\.so[^ ]*\).*/\1/p')
 	[ -z "$runtime" ] || printf '%s\n' "LD_PRELOAD=$runtime" \
 		"ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
 }

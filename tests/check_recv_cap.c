@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check_recv_cap.c - receiving not more than the embedder wants, on the fake ring: one receive at a
+ * time, each with its cap, and receives that end because the cap became lower.
+ */
+#include "data_turns.h"
+
+static struct evu_intake *a;
+
+static struct evu_intake *receiving_at_most(int fd, unsigned cap)
+{
+	struct evu_intake *in = new_intake(EVU_RECV);
+
+	evu_intake_start(in, fd, cap);
+	turn();
+	ck_assert_uint_eq(fake_req(fd)->cap, cap);
+	return in;
+}
+
+START_TEST(test_with_a_cap_it_receives_once_until_it_is_started_again)
+{
+	a = receiving_at_most(A, 3);
+	fake_bytes(A, "abc", false);
+	turn();
+	turn();
+	ck_assert(evu_request_over(&a->req));
+	ck_assert_uint_eq(fake.arms, 2);
+	evu_intake_start(a, A, 2);
+	turn();
+	ck_assert_uint_eq(fake_req(A)->cap, 2);
+	fake_bytes(A, "de", false);
+	turn();
+	ck_assert_str_eq(taken(a), "abcde");
+}
+END_TEST
+
+START_TEST(test_with_a_cap_an_interruption_is_armed_again_with_it)
+{
+	a = receiving_at_most(A, 3);
+	fake_complete(A, -EINTR, false);
+	turn();
+	turn();
+	ck_assert_uint_eq(fake_req(A)->cap, 3);
+}
+END_TEST
+
+START_TEST(test_with_a_cap_the_end_is_the_end)
+{
+	a = receiving_at_most(A, 3);
+	fake_complete(A, 0, false);
+	turn();
+	ck_assert_int_eq(a->end, EVU_END_OF_FILE);
+	ck_assert(evu_request_over(&a->req));
+}
+END_TEST
+
+START_TEST(test_a_lower_cap_renews_what_is_armed)
+{
+	static const unsigned armed_with[] = {0, 10};
+
+	a = receiving_at_most(A, armed_with[_i]);
+	evu_intake_start(a, A, 3);
+	turn();
+	ck_assert_uint_eq(fake.cancels, 1);
+	turn();
+	ck_assert_uint_eq(fake_req(A)->cap, 3);
+}
+END_TEST
+
+START_TEST(test_a_cap_that_is_not_lower_disturbs_nothing)
+{
+	static const unsigned next[] = {3, 4, 0};
+
+	a = receiving_at_most(A, 3);
+	evu_intake_start(a, A, next[_i]);
+	turn();
+	ck_assert_uint_eq(fake.cancels, 0);
+	ck_assert_uint_eq(fake_req(A)->cap, 3);
+}
+END_TEST
+
+START_TEST(test_renewed_and_halted_it_stays_halted)
+{
+	a = receiving(A);
+	evu_intake_start(a, A, 3);
+	evu_request_halt(&a->req);
+	turn();
+	turn();
+	ck_assert(evu_request_over(&a->req));
+	ck_assert_uint_eq(fake.cancels, 1);
+	evu_intake_start(a, A, 0);
+	turn();
+	ck_assert_uint_eq(fake_req(A)->cap, 0);
+}
+END_TEST
+
+START_TEST(test_halted_and_started_with_a_lower_cap_it_is_renewed)
+{
+	a = receiving(A);
+	evu_request_halt(&a->req);
+	evu_intake_start(a, A, 3);
+	turn();
+	turn();
+	ck_assert_uint_eq(fake.cancels, 1);
+	ck_assert_uint_eq(fake_req(A)->cap, 3);
+}
+END_TEST
+
+START_TEST(test_renewed_and_then_started_with_more_it_ends_all_the_same_and_goes_on)
+{
+	a = receiving_at_most(A, 10);
+	evu_intake_start(a, A, 3);
+	evu_intake_start(a, A, 0);
+	turn();
+	turn();
+	ck_assert_uint_eq(fake_req(A)->cap, 0);
+}
+END_TEST
+
+START_TEST(test_what_was_not_armed_yet_is_armed_with_the_last_cap)
+{
+	a = started(EVU_RECV, A);
+	evu_intake_start(a, A, 10);
+	evu_intake_start(a, A, 3);
+	turn();
+	ck_assert_uint_eq(fake_req(A)->cap, 3);
+	ck_assert_uint_eq(fake.cancels, 0);
+}
+END_TEST
+
+START_TEST(test_a_lower_cap_while_it_is_cancelled_holds_for_the_next)
+{
+	a = receiving(A);
+	fake.cancel_by_hand = true;
+	evu_request_halt(&a->req);
+	turn();
+	evu_intake_start(a, A, 3);
+	fake_post_bytes(fake_cancelled(A), "12345", 5, false, true);
+	fake_end_cancelled(A, -ECANCELED);
+	turn();
+	turn();
+	ck_assert_uint_eq(fake_req(A)->cap, 3);
+	ck_assert_str_eq(taken(a), "12345");
+}
+END_TEST
+
+START_TEST(test_what_is_renewed_and_not_cancelled_yet_keeps_what_came)
+{
+	a = receiving(A);
+	fake.cancel_by_hand = true;
+	evu_intake_start(a, A, 3);
+	turn();
+	fake_post_bytes(fake_cancelled(A), "12345", 5, true, false);
+	turn();
+	turn();
+	ck_assert_uint_eq(fake_req(A)->cap, 3);
+	fake_bytes(A, "678", false);
+	turn();
+	ck_assert_str_eq(taken(a), "12345678");
+}
+END_TEST
+
+START_TEST(test_the_next_ring_keeps_to_the_cap)
+{
+	a = receiving_at_most(A, 3);
+	ck_assert_int_eq(evu_engine_reinit(e), 0);
+	turn();
+	ck_assert_uint_eq(fake_req(A)->cap, 3);
+}
+END_TEST
+
+static TCase *cap_case(void)
+{
+	TCase *tc = tcase_create("caps");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, test_with_a_cap_it_receives_once_until_it_is_started_again);
+	tcase_add_test(tc, test_with_a_cap_an_interruption_is_armed_again_with_it);
+	tcase_add_test(tc, test_with_a_cap_the_end_is_the_end);
+	tcase_add_loop_test(tc, test_a_lower_cap_renews_what_is_armed, 0, 2);
+	tcase_add_loop_test(tc, test_a_cap_that_is_not_lower_disturbs_nothing, 0, 3);
+	tcase_add_test(tc, test_renewed_and_halted_it_stays_halted);
+	tcase_add_test(tc, test_halted_and_started_with_a_lower_cap_it_is_renewed);
+	tcase_add_test(
+	    tc, test_renewed_and_then_started_with_more_it_ends_all_the_same_and_goes_on);
+	tcase_add_test(tc, test_what_was_not_armed_yet_is_armed_with_the_last_cap);
+	tcase_add_test(tc, test_a_lower_cap_while_it_is_cancelled_holds_for_the_next);
+	tcase_add_test(tc, test_what_is_renewed_and_not_cancelled_yet_keeps_what_came);
+	tcase_add_test(tc, test_the_next_ring_keeps_to_the_cap);
+	return tc;
+}
+
+int main(void)
+{
+	Suite *s = suite_create("recv_cap");
+
+	suite_add_tcase(s, cap_case());
+	return data_suite_run(s);
+}
