@@ -213,6 +213,19 @@ static ev_ssize_t stream_end(struct evc_sock *s, size_t most)
 	return n;
 }
 
+static bool reads_itself(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+	bool yes;
+
+	if (!base)
+		return false;
+	EVBASE_LOCK(base);
+	yes = evc_stream_reads(&s->stream);
+	EVBASE_UNLOCK(base);
+	return yes;
+}
+
 /* Bytes read; 0: end of file; NOTHING to read; FAILED with errno. */
 static ev_ssize_t sock_read(struct evc_sock *s, size_t most)
 {
@@ -227,7 +240,7 @@ static ev_ssize_t sock_read(struct evc_sock *s, size_t most)
 	}
 	if (s->stream.in.end)
 		return stream_end(s, most);
-	if (base_of(s) && evc_stream_reads(&s->stream))
+	if (reads_itself(s))
 		return NOTHING;
 	n = evc_buffer_read(bev->input, bev->ev_read.ev_fd, most);
 	if (n < 0)
@@ -328,7 +341,7 @@ void evc_sock_absorb(struct bufferevent *bev)
 	if (!BEV_IS_SOCKET(bev))
 		return;
 	s = sock_of(bev);
-	if (s->stream.in.first && take_items(s, SIZE_MAX) > 0)
+	if (base_of(s) && take_items(s, SIZE_MAX) > 0)
 		s->announce = true;
 }
 

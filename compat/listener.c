@@ -286,6 +286,7 @@ static bool begin(struct evconnlistener *l)
 static void ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct evconnlistener *l = arg;
+	bool by_itself;
 	int end;
 
 	(void)fd;
@@ -299,10 +300,11 @@ static void ready(evutil_socket_t fd, short what, void *arg)
 		l->stream.no_in = true;
 	if (end)
 		evc_stream_changed(&l->stream);
+	by_itself = evc_stream_reads(&l->stream);
 	EVBASE_UNLOCK(l->base);
 	if (end && !l->stream.no_in)
 		failed(l, -end);
-	else if (l->stream.no_in || !evc_stream_reads(&l->stream))
+	else if (!by_itself)
 		accept_all(l);
 	else
 		UNLOCK(l);

@@ -460,6 +460,10 @@ static int want_later(struct evu_engine *e, struct evu_poll *p, bool known)
 {
 	int rc = known || p->op ? 0 : evu_fd_admit(p->fd);
 
+	/* Whoever forbids epoll (tmux does) may do so because it refuses files; poll does not, nor
+	 * does this ring then. */
+	if (rc == -EPERM && !(e->methods & 1u << EVU_EPOLL))
+		rc = EVU_FD_BARE;
 	if (rc < 0)
 		return rc;
 	if (rc == EVU_FD_BARE)
