@@ -4,8 +4,8 @@
  *
  * The happy path, where the kernel can (stream.h): connections are accepted by themselves and wait
  * at the stream; the listener's event becomes active, and its callback hands them to the program
- * one by one. The peer's address is asked of the connection (SO_PEERNAME, which knows it also when
- * the peer is gone already). Elsewhere the callback accepts until there is nothing left.
+ * one by one. The peer's address is asked of the connection. Elsewhere the callback accepts until
+ * there is nothing left.
  *
  * Disabled: the requests end before the call returns; what was accepted by then is handed out when
  * the listener is enabled again, and closed when it is freed.
@@ -225,6 +225,20 @@ static int next_accepted(struct evconnlistener *l)
 	return fd;
 }
 
+/* Whose connection it is. One that was reset meanwhile is told only by SO_PEERNAME, and only to who
+ * asks for no more than there is. */
+static bool peer_of(int fd, struct sockaddr_storage *ss, socklen_t *len)
+{
+	*len = sizeof(*ss);
+	if (getpeername(fd, (struct sockaddr *)ss, len) == 0)
+		return *len > 0;
+	*len = sizeof(struct sockaddr_in6);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERNAME, ss, len) == 0)
+		return true;
+	*len = sizeof(struct sockaddr_in);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERNAME, ss, len) == 0;
+}
+
 /* Hands out what was accepted. False: that is all for now, and the lock is given up. */
 static bool hand_out(struct evconnlistener *l)
 {
@@ -232,14 +246,11 @@ static bool hand_out(struct evconnlistener *l)
 	int fd;
 
 	while ((fd = next_accepted(l)) >= 0) {
-		socklen_t len = sizeof(ss);
+		socklen_t len;
 
-		if (getsockopt(fd, SOL_SOCKET, SO_PEERNAME, &ss, &len) < 0) {
-			len = sizeof(ss);
-			if (getpeername(fd, (struct sockaddr *)&ss, &len) < 0 || len == 0) {
-				evutil_closesocket(fd);
-				continue;
-			}
+		if (!peer_of(fd, &ss, &len)) {
+			evutil_closesocket(fd);
+			continue;
 		}
 		if (!deliver(l, fd, &ss, len))
 			return false;

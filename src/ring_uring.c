@@ -47,6 +47,9 @@
  * into the kernel's list and is not lost. */
 #define SQ_ENTRIES 256u
 #define CQ_ENTRIES 2048u
+/* A turn takes about so many completions; what is left comes in the next one. Then what they
+ * brought is still in the cache when the callbacks look at it, and the buffers suffice. */
+#define TURN_ENTRIES 256u
 
 struct ring_uring {
 	struct evu_ring ring;
@@ -54,6 +57,7 @@ struct ring_uring {
 	struct io_uring_buf_ring *bufs; /* NULL: none registered */
 	size_t bufs_size;
 	unsigned n_bufs;
+	bool all;       /* the next reap must leave nothing behind: something was cancelled */
 	bool task_flag; /* IORING_SQ_TASKRUN tells whether there is task work */
 	bool skip;      /* cancels that succeed post no completion */
 	unsigned enter_flags;
@@ -144,13 +148,13 @@ static bool work_pending(struct ring_uring *r)
 /* Goes on until all task work is done, or the completion queue is so full that it has to be reaped
  * first. The bound is what everything armed could need; fds that fire again and again do not hold
  * up the rest. */
-static int pump(struct ring_uring *r)
+static int pump(struct ring_uring *r, unsigned most_ready)
 {
 	unsigned i, most = r->ring.pool->in_flight / 16 + 2;
 	int rc = 0;
 
 	for (i = 0; rc == 0 && i < most && work_pending(r); i++) {
-		if (io_uring_cq_ready(&r->uring) > CQ_ENTRIES / 2)
+		if (io_uring_cq_ready(&r->uring) >= most_ready)
 			break;
 		rc = enter(r, 0, 0);
 	}
@@ -166,7 +170,7 @@ static int uring_wait(struct evu_ring *ring, int64_t timeout_ns)
 		rc = enter_sleeping(r, timeout_ns);
 	else if (publish(r) || !r->task_flag || work_pending(r))
 		rc = enter(r, 0, 0);
-	return rc < 0 ? rc : pump(r);
+	return rc < 0 ? rc : pump(r, TURN_ENTRIES);
 }
 
 static int uring_flush(struct evu_ring *ring)
@@ -174,7 +178,8 @@ static int uring_flush(struct evu_ring *ring)
 	struct ring_uring *r = of(ring);
 	int rc = publish(r) ? enter(r, 0, 0) : 0;
 
-	return rc < 0 ? rc : pump(r);
+	r->all = true;
+	return rc < 0 ? rc : pump(r, CQ_ENTRIES / 2);
 }
 
 /* A free SQE, making room if need be. */
@@ -390,9 +395,11 @@ static unsigned uring_reap(struct evu_ring *ring)
 	unsigned most = ring->pool->in_flight / CQ_ENTRIES * 4 + 2;
 	unsigned n = drain(r);
 
-	/* What did not fit in the queue. */
-	while (work_pending(r) && most-- > 0 && pump(r) == 0)
+	/* What did not fit in the queue; after a mere wait, no more than a turn should have. */
+	while ((r->all || n < TURN_ENTRIES) && work_pending(r) && most-- > 0 &&
+	       pump(r, CQ_ENTRIES / 2) == 0)
 		n += drain(r);
+	r->all = false;
 	return n;
 }
 

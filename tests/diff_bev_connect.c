@@ -745,7 +745,6 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(freed_before_the_first_turn),
     DIFF_SCENARIO(fd_taken_away_while_connecting),
     DIFF_SCENARIO(base_freed_while_connecting),
-    DIFF_SCENARIO(say_dns_error),
     DIFF_SCENARIO(by_v4_literal),
     DIFF_SCENARIO(by_v6_literal),
     DIFF_SCENARIO(by_localhost),
