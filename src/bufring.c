@@ -119,10 +119,11 @@ static int do_register(struct evu_engine *e)
 	unsigned id;
 	int rc = b->entries ? 0 : set_up(b);
 
-	if (rc == 0)
-		rc = e->ring->ops->buffers(e->ring, b->entries);
 	if (rc < 0)
 		return rc;
+	/* Whatever it is, waiting does not help: a limit of locked memory refuses for ever. */
+	if (e->ring->ops->buffers(e->ring, b->entries) < 0)
+		return -EOPNOTSUPP;
 	b->registered = true;
 	for (id = 0; id < b->entries; id++)
 		if (b->slots[id])
