@@ -49,6 +49,7 @@ struct evc_sock {
 	bool not_socket; /* it is written to only when it takes data */
 	bool announce;   /* there is input that no readcb was told of */
 	bool dead;       /* unlinked */
+	size_t drained;  /* what the program took off the output while it was being sent */
 };
 
 /* What a try to read or write came to, beside a number of bytes. */
@@ -259,11 +260,11 @@ static void read_on(struct evc_sock *s)
 		return;
 	if (limited(s) || s->stream.cap) {
 		update_mode(s);
-	} else if (evu_intake_pending(&s->stream.in)) {
-		EVBASE_LOCK(base);
-		evc_stream_renew(&s->stream);
-		EVBASE_UNLOCK(base);
+		return;
 	}
+	EVBASE_LOCK(base);
+	evc_stream_renew(&s->stream);
+	EVBASE_UNLOCK(base);
 }
 
 static void read_ready(struct evc_sock *s)
@@ -303,6 +304,13 @@ static void read_ready(struct evc_sock *s)
 		bufferevent_trigger_nolock_(bev, EV_READ, 0);
 }
 
+/* From now on the buffers are in use. (A change of the fd had unfrozen them.) */
+static void freeze(struct bufferevent *bev)
+{
+	evbuffer_freeze(bev->input, 0);
+	evbuffer_freeze(bev->output, 1);
+}
+
 /* The callbacks of both events begin with it. False: the bufferevent is only waiting for its
  * finalizer. */
 static bool enter(struct evc_sock *s)
@@ -312,8 +320,10 @@ static bool enter(struct evc_sock *s)
 
 	BEV_LOCK(bev);
 	dead = s->dead;
-	if (!dead)
+	if (!dead) {
 		bufferevent_incref_and_lock_(bev);
+		freeze(bev);
+	}
 	BEV_UNLOCK(bev);
 	return !dead;
 }
@@ -397,6 +407,7 @@ static bool send_some(struct evc_sock *s, size_t most)
 		return false;
 	}
 	s->stream.send = send;
+	s->drained = 0;
 	evu_send_start(send, s->stream.fd);
 	return true;
 }
@@ -436,7 +447,9 @@ static ev_ssize_t take_result(struct evc_sock *s)
 	if (result == -EINPROGRESS)
 		return NOTHING;
 	if (result >= 0) {
-		evc_buffer_drain(s->priv.bev.output, (size_t)result);
+		size_t n = (size_t)result;
+
+		evc_buffer_drain(s->priv.bev.output, n > s->drained ? n - s->drained : 0);
 		evbuffer_invoke_callbacks_(s->priv.bev.output);
 		return result;
 	}
@@ -456,6 +469,7 @@ static void look(struct evc_sock *s)
 	struct evc_stream *st = &s->stream;
 	size_t most = write_limit(s);
 
+	freeze(&s->priv.bev);
 	EVBASE_LOCK(base);
 	if (st->writing && !s->priv.write_suspended) {
 		bool ask = s->priv.connecting || evbuffer_get_length(s->priv.bev.output) == 0 ||
@@ -540,6 +554,19 @@ static ev_ssize_t write_now(struct evc_sock *s)
 	return NOTHING;
 }
 
+static bool may_send(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+	bool yes;
+
+	if (!base)
+		return false;
+	EVBASE_LOCK(base);
+	yes = evc_stream_may_send(&s->stream);
+	EVBASE_UNLOCK(base);
+	return yes;
+}
+
 /* ev_write is active: bytes that left the output, NOTHING, or FAILED with errno. */
 static ev_ssize_t sock_write(struct evc_sock *s)
 {
@@ -553,10 +580,8 @@ static ev_ssize_t sock_write(struct evc_sock *s)
 	}
 	if (evbuffer_get_length(output) == 0)
 		return 0;
-	if (s->stream.fd < 0 || s->stream.no_out || evc_buffer_starts_in_file(output))
-		return write_now(s);
 	/* Freed by the callback that was told of the connection: there is no next turn. */
-	if (s->priv.refcnt == 1)
+	if (!may_send(s) || evc_buffer_starts_in_file(output) || s->priv.refcnt == 1)
 		return write_now(s);
 	/* It was polled for, and takes data now. */
 	ask_first(s, false);
@@ -713,6 +738,8 @@ static void outbuf_cb(struct evbuffer *buf, const struct evbuffer_cb_info *info,
 	struct bufferevent *bev = arg;
 
 	(void)buf;
+	if (info->n_deleted && sock_of(bev)->stream.send)
+		sock_of(bev)->drained += info->n_deleted;
 	if (info->n_added && bev->enabled & EV_WRITE && !BEV_UPCAST(bev)->write_suspended &&
 	    !event_pending(&bev->ev_write, EV_WRITE, NULL))
 		(void)add(sock_of(bev), &bev->ev_write, &bev->timeout_write);
@@ -735,8 +762,7 @@ struct bufferevent *bufferevent_socket_new(struct event_base *base, evutil_socke
 	assign_events(s, fd);
 	stream_init(s);
 	evbuffer_add_cb(bev->output, outbuf_cb, bev);
-	evbuffer_freeze(bev->input, 0);
-	evbuffer_freeze(bev->output, 1);
+	freeze(bev);
 	return bev;
 }
 

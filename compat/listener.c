@@ -309,8 +309,7 @@ static void ready(evutil_socket_t fd, short what, void *arg)
 	l->stream.in.end = 0;
 	if (end == -EOPNOTSUPP || end == -EINVAL || end == -ENOTSOCK)
 		l->stream.no_in = true;
-	if (end)
-		evc_stream_changed(&l->stream);
+	evc_stream_renew(&l->stream);
 	by_itself = evc_stream_reads(&l->stream);
 	EVBASE_UNLOCK(l->base);
 	if (end && !l->stream.no_in)

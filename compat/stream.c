@@ -58,7 +58,8 @@ static void drop_items(struct evc_stream *s)
 void evc_stream_end(struct evc_stream *s)
 {
 	evc_assert(s->fd < 0);
-	evc_settle(s->base);
+	/* Even if it was tried since: the loop's thread may have entered the kernel meanwhile. */
+	evc_settle_now(s->base);
 	if (!evu_request_over(&s->in.req) || (s->send && !evu_request_over(&s->send->req)))
 		evu_engine_abandon(s->base->engine);
 }
@@ -91,6 +92,13 @@ bool evc_stream_sends(const struct evc_stream *s)
 	return slot && evc_io_sends_itself(slot);
 }
 
+bool evc_stream_may_send(const struct evc_stream *s)
+{
+	const struct evc_fd *slot = s->fd >= 0 ? s->base->io.slots[s->fd] : NULL;
+
+	return slot && !s->no_out && slot->nwrite == 1;
+}
+
 /* Off the loop's callbacks it is as if poll had told it; within them it is for the next turn. */
 static void activate(struct event_base *base, struct event *ev, short what)
 {
@@ -110,7 +118,9 @@ void evc_stream_changed(struct evc_stream *s)
 
 void evc_stream_renew(struct evc_stream *s)
 {
-	if (s->reading && evu_intake_pending(&s->in))
+	if (!s->in.req.wanted)
+		evc_stream_changed(s);
+	else if (s->reading && evu_intake_pending(&s->in))
 		event_active_later_nolock_(s->reader, EV_READ);
 }
 

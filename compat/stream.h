@@ -54,9 +54,12 @@ void evc_stream_fini(struct evc_stream *s);
 /* True iff nobody polls for the reader, or the writer. */
 bool evc_stream_reads(const struct evc_stream *s);
 bool evc_stream_sends(const struct evc_stream *s);
+/* True iff the writer is the only one on the fd, and the kernel can send for it. */
+bool evc_stream_may_send(const struct evc_stream *s);
 /* One of the flags changed: the fd is watched accordingly from now on. */
 void evc_stream_changed(struct evc_stream *s);
-/* Makes the reader active, in the next turn, if something waits for it. */
+/* After something was taken: makes the reader active, in the next turn, if more waits for it, and
+ * receiving goes on if it had to stop. */
 void evc_stream_renew(struct evc_stream *s);
 /* The writer is to be looked at before the next turn. */
 void evc_stream_look(struct evc_stream *s);

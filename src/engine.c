@@ -65,6 +65,8 @@ static void ring_close(struct evu_engine *e, bool alien)
 		return;
 	if (!alien)
 		queue_cancels(e);
+	/* What is told of it may be told later, when the program has run. */
+	e->epoch++;
 	if (e->generation == evu_fork_generation())
 		e->ring->ops->reap(e->ring);
 	e->ring->ops->close(e->ring, alien);
@@ -309,7 +311,8 @@ static int ring_wait(struct evu_engine *e, int64_t timeout_ns)
 {
 	int rc;
 
-	e->asleep = timeout_ns != 0;
+	/* Also for a look: the kernel may be at work, and the ring is in use. */
+	e->asleep = true;
 	if (e->hooks->unlock)
 		e->hooks->unlock(e->arg);
 	pthread_cleanup_push(cancelled, e);

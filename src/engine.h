@@ -105,6 +105,7 @@ struct evu_intake {
 	struct evu_request req;
 	struct evu_item *first;
 	struct evu_item **last; /* where the next one goes */
+	size_t queued;          /* how much waits: bytes, or so many for each connection */
 	int end;
 	unsigned
 	    cap; /* EVU_RECV: what the next receive may bring; 0: any amount, again and again */
@@ -112,6 +113,11 @@ struct evu_intake {
 	bool nonempty;      /* there was more in the socket when the last bytes came */
 	int flags; /* EVU_ACCEPT: SOCK_CLOEXEC, SOCK_NONBLOCK for the connections; the embedder's */
 };
+
+/* When so many bytes wait, nothing more is received until they are taken and it is started again; a
+ * connection counts for EVU_INTAKE_CONNECTION of them. */
+#define EVU_INTAKE_MOST (256u * 1024)
+#define EVU_INTAKE_CONNECTION 1024u
 
 /* So many bytes has a buffer that the kernel receives into. */
 #define EVU_BLOCK_SIZE 16384u
@@ -207,7 +213,8 @@ void evu_poll_drop(struct evu_poll *poll);
 bool evu_engine_moves_data(const struct evu_engine *engine, enum evu_request_kind kind);
 
 void evu_intake_init(struct evu_intake *in, struct evu_engine *engine, enum evu_request_kind kind);
-/* Takes in what comes to `fd` from now on, in the next turns. Does nothing while `end` is set. With
+/* Takes in what comes to `fd` from now on, in the next turns. Does nothing while `end` is set, or
+ * EVU_INTAKE_MOST bytes wait (then req.wanted turns false by itself). With
  * a cap only once: the embedder takes what came and starts again, with the next cap. Starting with
  * a lower cap than that of the receive that is armed renews that one. */
 void evu_intake_start(struct evu_intake *in, int fd, unsigned cap);

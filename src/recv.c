@@ -31,7 +31,7 @@ static bool too_much(const struct evu_intake *in)
 
 void evu_intake_start(struct evu_intake *in, int fd, unsigned cap)
 {
-	if (in->end)
+	if (in->end || in->queued >= EVU_INTAKE_MOST)
 		return;
 	in->req.fd = fd;
 	in->cap = cap;
@@ -40,12 +40,21 @@ void evu_intake_start(struct evu_intake *in, int fd, unsigned cap)
 	evu_request_start(&in->req);
 }
 
+static size_t weight(const struct evu_item *item)
+{
+	return item->fd >= 0 ? EVU_INTAKE_CONNECTION : item->end - item->start;
+}
+
 void evu_intake_append(struct evu_intake *in, struct evu_item *item)
 {
 	struct evu_engine *e = in->req.engine;
 
 	*in->last = item;
 	in->last = &item->next;
+	in->queued += weight(item);
+	/* Nobody takes it: the loop has more urgent things to do. The peer has to wait as well. */
+	if (in->queued >= EVU_INTAKE_MOST)
+		evu_request_halt(&in->req);
 	e->told++;
 	e->hooks->arrived(e->arg, in);
 }
@@ -66,6 +75,7 @@ struct evu_item *evu_intake_take(struct evu_intake *in)
 
 	in->first = NULL;
 	in->last = &in->first;
+	in->queued = 0;
 	return item;
 }
 
@@ -73,8 +83,9 @@ void evu_intake_put_back(struct evu_intake *in, struct evu_item *item)
 {
 	struct evu_item *tail = item;
 
-	while (tail->next)
-		tail = tail->next;
+	for (; tail->next; tail = tail->next)
+		in->queued += weight(tail);
+	in->queued += weight(tail);
 	tail->next = in->first;
 	if (!in->first)
 		in->last = &tail->next;

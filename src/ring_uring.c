@@ -47,8 +47,8 @@
  * into the kernel's list and is not lost. */
 #define SQ_ENTRIES 256u
 #define CQ_ENTRIES 2048u
-/* A turn takes about so many completions; what is left comes in the next one. Then what they
- * brought is still in the cache when the callbacks look at it, and the buffers suffice. */
+/* A turn that slept takes about so many completions; what is left comes in the next one. Then what
+ * they brought is still in the cache when the callbacks look at it, and the buffers suffice. */
 #define TURN_ENTRIES 256u
 
 struct ring_uring {
@@ -57,7 +57,8 @@ struct ring_uring {
 	struct io_uring_buf_ring *bufs; /* NULL: none registered */
 	size_t bufs_size;
 	unsigned n_bufs;
-	bool all;       /* the next reap must leave nothing behind: something was cancelled */
+	bool all;       /* the next reap must leave nothing behind: something was cancelled, or the
+			   program asked what there is */
 	bool task_flag; /* IORING_SQ_TASKRUN tells whether there is task work */
 	bool skip;      /* cancels that succeed post no completion */
 	unsigned enter_flags;
@@ -166,11 +167,12 @@ static int uring_wait(struct evu_ring *ring, int64_t timeout_ns)
 	struct ring_uring *r = of(ring);
 	int rc = 0;
 
+	r->all |= timeout_ns == 0;
 	if (timeout_ns != 0 && io_uring_cq_ready(&r->uring) == 0)
 		rc = enter_sleeping(r, timeout_ns);
 	else if (publish(r) || !r->task_flag || work_pending(r))
 		rc = enter(r, 0, 0);
-	return rc < 0 ? rc : pump(r, TURN_ENTRIES);
+	return rc < 0 ? rc : pump(r, r->all ? CQ_ENTRIES / 2 : TURN_ENTRIES);
 }
 
 static int uring_flush(struct evu_ring *ring)
@@ -395,7 +397,7 @@ static unsigned uring_reap(struct evu_ring *ring)
 	unsigned most = ring->pool->in_flight / CQ_ENTRIES * 4 + 2;
 	unsigned n = drain(r);
 
-	/* What did not fit in the queue; after a mere wait, no more than a turn should have. */
+	/* What did not fit in the queue; after a sleep, no more than a turn should have. */
 	while ((r->all || n < TURN_ENTRIES) && work_pending(r) && most-- > 0 &&
 	       pump(r, CQ_ENTRIES / 2) == 0)
 		n += drain(r);

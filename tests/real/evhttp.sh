@@ -9,7 +9,7 @@
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
-need curl openssl python3 "${CC:-cc}"
+need curl openssl python3 pkg-config "${CC:-cc}"
 
 user=$(id -un)
 files=$scratch/files
@@ -102,9 +102,11 @@ client()
 	local -a tls=()
 	[ "$2" = plain ] || tls=("$scratch/cert.pem")
 	[ "$2" != filter ] || tls+=(keep)
-	timeout 200 python3 "$real_dir/httpclient.py" "$1" "${port[$2]}" "$files" \
-		${tls[@]+"${tls[@]}"} >"$scratch/$1.out" 2>"$scratch/$1.log" ||
-		fail "$2: $1: status $?"
+	if ! timeout 200 python3 "$real_dir/httpclient.py" "$1" "${port[$2]}" "$files" \
+		${tls[@]+"${tls[@]}"} >"$scratch/$1.out" 2>"$scratch/$1.log"; then
+		running "$server_pid" || fail "$2: $1: the server ended"
+		fail "$2: $1"
+	fi
 	say "$2: $1: $(cat "$scratch/$1.out")"
 	all_left "$2: $1"
 }
