@@ -70,8 +70,9 @@ static void write_more(struct client *c)
 			n = (size_t)(c->total - c->sent);
 		for (size_t i = 0; i < n; i++)
 			block[i] = at(c->sent + i);
-		st_check(evbuffer_add(output, block, n) == 0, "evbuffer_add");
+		/* First: a filter may call back for more within the call. */
 		c->sent += n;
+		st_check(evbuffer_add(output, block, n) == 0, "evbuffer_add");
 	}
 }
 
@@ -259,11 +260,11 @@ static void through_filters(int arg)
 static void through_a_proxy(int arg)
 {
 	struct client c = {.base = st_base_new()};
-	struct st_pair near = st_tcp_pair(), far = st_tcp_pair();
+	struct st_pair near = st_tcp_pair(), far = st_socketpair();
 	int small = 8192;
 	struct bufferevent *server;
 
-	setsockopt(far.ours, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	setsockopt(far.ours, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	setsockopt(far.peer, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	server = on_socket(c.base, far.ours);
 	echo(server);
