@@ -49,6 +49,7 @@ struct evc_sock {
 	bool not_socket; /* it is written to only when it takes data */
 	bool announce;   /* there is input that no readcb was told of */
 	bool dead;       /* unlinked */
+	int type;        /* SO_TYPE; -1: not known, 0: none */
 	size_t drained;  /* what the program took off the output while it was being sent */
 };
 
@@ -241,7 +242,8 @@ static ev_ssize_t sock_read(struct evc_sock *s, size_t most)
 	}
 	if (s->stream.in.end)
 		return stream_end(s, most);
-	if (reads_itself(s))
+	/* Or the fd was taken away while the callback waited for the lock. */
+	if (reads_itself(s) || bev->ev_read.ev_fd < 0)
 		return NOTHING;
 	n = evc_buffer_read(bev->input, bev->ev_read.ev_fd, most);
 	if (n < 0)
@@ -271,7 +273,7 @@ static void read_ready(struct evc_sock *s)
 {
 	struct bufferevent *bev = &s->priv.bev;
 	size_t most = read_limit(s);
-	bool announce = s->announce;
+	bool announce = s->announce && evbuffer_get_length(bev->input) > 0;
 	ev_ssize_t n;
 
 	if (most == 0 && bev->wm_read.high &&
@@ -351,8 +353,10 @@ void evc_sock_absorb(struct bufferevent *bev)
 	if (!BEV_IS_SOCKET(bev))
 		return;
 	s = sock_of(bev);
+	bufferevent_incref_and_lock_(bev);
 	if (base_of(s) && take_items(s, SIZE_MAX) > 0)
 		s->announce = true;
+	bufferevent_decref_and_unlock_(bev);
 }
 
 void evc_sock_filter_resumes(struct bufferevent *bev)
@@ -363,13 +367,26 @@ void evc_sock_filter_resumes(struct bufferevent *bev)
 
 /* ---- writing */
 
+/* True iff what is written at once arrives at once, or not at all: then as much is written as stock
+ * does. It matters, and is asked, only when more is there. */
+static bool keeps_messages(struct evc_sock *s)
+{
+	socklen_t len = sizeof(s->type);
+
+	if (s->type < 0 && evbuffer_get_length(s->priv.bev.output) > EVC_MAX_SINGLE_DEFAULT &&
+	    getsockopt(s->priv.bev.ev_write.ev_fd, SOL_SOCKET, SO_TYPE, &s->type, &len) < 0)
+		s->type = 0;
+	return s->type > 0 && s->type != SOCK_STREAM;
+}
+
 /* How many bytes may be written at once now. */
 static size_t write_limit(struct evc_sock *s)
 {
 	const struct bufferevent_private *p = &s->priv;
 	ev_ssize_t max;
 
-	if (!p->rate_limiting && p->max_single_write == EVC_MAX_SINGLE_DEFAULT)
+	if (!p->rate_limiting && p->max_single_write == EVC_MAX_SINGLE_DEFAULT &&
+	    !keeps_messages(s))
 		return SEND_MOST;
 	max = bufferevent_get_write_max_(&s->priv);
 	return max > 0 ? (size_t)max : 0;
@@ -568,7 +585,7 @@ static bool may_send(struct evc_sock *s)
 }
 
 /* ev_write is active: bytes that left the output, NOTHING, or FAILED with errno. */
-static ev_ssize_t sock_write(struct evc_sock *s)
+static ev_ssize_t sock_write(struct evc_sock *s, bool connected)
 {
 	struct evbuffer *output = s->priv.bev.output;
 
@@ -580,8 +597,11 @@ static ev_ssize_t sock_write(struct evc_sock *s)
 	}
 	if (evbuffer_get_length(output) == 0)
 		return 0;
-	/* Freed by the callback that was told of the connection: there is no next turn. */
-	if (!may_send(s) || evc_buffer_starts_in_file(output) || s->priv.refcnt == 1)
+	if (s->priv.bev.ev_write.ev_fd < 0)
+		return NOTHING;
+	/* Programs free it when they are told of the connection: what they had written goes first.
+	 */
+	if (connected || !may_send(s) || evc_buffer_starts_in_file(output))
 		return write_now(s);
 	/* It was polled for, and takes data now. */
 	ask_first(s, false);
@@ -645,7 +665,7 @@ static void write_ready(struct evc_sock *s, bool connected)
 
 	if (s->priv.write_suspended)
 		return;
-	n = sock_write(s);
+	n = sock_write(s, connected);
 	if (n == FAILED) {
 		int error = errno;
 
@@ -698,6 +718,7 @@ static void stream_init(struct evc_sock *s)
 	struct event_base *base = bev->ev_read.ev_base;
 
 	s->attached = s->deaf = s->not_socket = false;
+	s->type = -1;
 	if (!base) {
 		s->stream = (struct evc_stream){.fd = -1};
 		return;
@@ -882,8 +903,8 @@ static void stream_renew(struct evc_sock *s)
 	if (!base)
 		return;
 	stream_end_requests(s);
-	if (s->stream.in.first)
-		(void)take_items(s, SIZE_MAX);
+	if (s->stream.in.first && take_items(s, SIZE_MAX) > 0)
+		s->announce = true;
 	if (s->stream.send)
 		(void)take_result(s);
 	EVBASE_LOCK(base);
@@ -895,7 +916,8 @@ static void be_socket_setfd(struct bufferevent *bev, evutil_socket_t fd)
 {
 	struct evc_sock *s = sock_of(bev);
 
-	BEV_LOCK(bev);
+	/* The program's callbacks of the buffers may run, and free it. */
+	bufferevent_incref_and_lock_(bev);
 	let_go(s);
 	stream_renew(s);
 	evbuffer_unfreeze(bev->input, 0);
@@ -905,7 +927,7 @@ static void be_socket_setfd(struct bufferevent *bev, evutil_socket_t fd)
 	if (fd >= 0)
 		bufferevent_enable(bev, bev->enabled);
 	evutil_getaddrinfo_cancel_async_(s->priv.dns_request);
-	BEV_UNLOCK(bev);
+	bufferevent_decref_and_unlock_(bev);
 }
 
 static int be_socket_ctrl(
@@ -957,7 +979,7 @@ int bufferevent_base_set(struct event_base *base, struct bufferevent *bev)
 	struct evc_sock *s = sock_of(bev);
 	int r = -1;
 
-	BEV_LOCK(bev);
+	bufferevent_incref_and_lock_(bev);
 	if (BEV_IS_SOCKET(bev)) {
 		bev->ev_base = base;
 		r = event_base_set(base, &bev->ev_read);
@@ -969,6 +991,6 @@ int bufferevent_base_set(struct event_base *base, struct bufferevent *bev)
 			stream_init(s);
 		}
 	}
-	BEV_UNLOCK(bev);
+	bufferevent_decref_and_unlock_(bev);
 	return r;
 }

@@ -41,6 +41,7 @@ struct evconnlistener {
 	int accept_flags;
 	bool enabled;  /* by the program */
 	bool attached; /* the stream was put on the fd, or could not be */
+	bool rested;   /* it ran out of something, and has not accepted everybody since */
 	bool dead; /* freed, but another thread's callback is about to look at it, and frees it */
 };
 
@@ -179,6 +180,16 @@ static bool deliver(struct evconnlistener *l, int fd, struct sockaddr_storage *s
 	return false;
 }
 
+/* Or only when somebody connects: a request to accept takes a descriptor before it looks for a
+ * connection, and fails for want of one although nobody is there. */
+static void accept_by_itself(struct evconnlistener *l, bool yes)
+{
+	EVBASE_LOCK(l->base);
+	l->stream.no_in = !yes || !evu_engine_moves_data(l->base->engine, EVU_ACCEPT);
+	evc_stream_changed(&l->stream);
+	EVBASE_UNLOCK(l->base);
+}
+
 static bool passes(int error)
 {
 	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
@@ -191,6 +202,8 @@ static void failed(struct evconnlistener *l, int error)
 
 	if (passes(error) && l->enabled) {
 		(void)stop(l);
+		l->rested = true;
+		accept_by_itself(l, false);
 		(void)event_add(&l->rest, &rest_time);
 	}
 	if (!errorcb) {
@@ -274,10 +287,15 @@ static void accept_all(struct evconnlistener *l)
 		else if (!deliver(l, fd, &ss, len))
 			return;
 	}
-	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
-		UNLOCK(l);
-	else
+	if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
 		failed(l, errno);
+		return;
+	}
+	if (l->rested) {
+		l->rested = false;
+		accept_by_itself(l, true);
+	}
+	UNLOCK(l);
 }
 
 /* Begins a callback. False: there is nothing to do, and it is unlocked. */

@@ -152,6 +152,7 @@ int evu_engine_new(
 	evu_link_init(&e->pending);
 	evu_link_init(&e->starting);
 	evu_link_init(&e->halting);
+	evu_link_init(&e->unsure);
 	evu_op_pool_init(&e->pool);
 	evu_poll_init(&e->wake, e, -1);
 	rc = wake_renew(e);
@@ -181,6 +182,8 @@ void evu_engine_free(struct evu_engine *e)
 	evu_op_pool_fini(&e->pool);
 	evu_bufring_fini(e);
 	evu_send_fini(e);
+	if (e->unsure_fds)
+		evu_mem.free(e->unsure_fds);
 	if (e->wake.fd >= 0)
 		close(e->wake.fd);
 	if (e->hot)
@@ -328,6 +331,8 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	const struct evu_ring_ops *ops = e->ring->ops;
 	int rc;
 
+	if (evu_link_linked(&e->unsure))
+		evu_recv_make_sure(e);
 	queue_cancels(e);
 	evu_poll_flush(e);
 	evu_request_flush(e);

@@ -109,8 +109,9 @@ struct evu_intake {
 	int end;
 	unsigned
 	    cap; /* EVU_RECV: what the next receive may bring; 0: any amount, again and again */
-	unsigned armed_cap; /* the same, of the present one */
-	bool nonempty;      /* there was more in the socket when the last bytes came */
+	unsigned armed_cap;     /* the same, of the present one */
+	struct evu_link unsure; /* on the list of those whose end may have gone unnoticed */
+	bool nonempty;          /* there was more in the socket when the last bytes came */
 	int flags; /* EVU_ACCEPT: SOCK_CLOEXEC, SOCK_NONBLOCK for the connections; the embedder's */
 };
 

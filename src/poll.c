@@ -460,9 +460,9 @@ static int want_later(struct evu_engine *e, struct evu_poll *p, bool known)
 {
 	int rc = known || p->op ? 0 : evu_fd_admit(p->fd);
 
-	/* Whoever forbids epoll (tmux does) may do so because it refuses files; poll does not, nor
-	 * does this ring then. */
-	if (rc == -EPERM && !(e->methods & 1u << EVU_EPOLL))
+	/* Whoever forbids epoll (tmux does) may do so because it refuses files; poll, which is
+	 * left, does not, nor does this ring then. */
+	if (rc == -EPERM && (e->methods & (1u << EVU_EPOLL | 1u << EVU_POLL2)) == 1u << EVU_POLL2)
 		rc = EVU_FD_BARE;
 	if (rc < 0)
 		return rc;

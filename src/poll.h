@@ -47,7 +47,10 @@ struct evu_engine {
 	 */
 	struct evu_link starting;
 	struct evu_link halting;
-	int nrequests; /* with an op */
+	int nrequests;          /* with an op */
+	struct evu_link unsure; /* receives whose end may have gone unnoticed: see recv.c */
+	struct pollfd *unsure_fds;
+	unsigned cap_unsure;
 	struct evu_bufring bufring;
 	struct evu_items items;
 	struct evu_send *sends; /* free ones */

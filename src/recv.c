@@ -15,11 +15,13 @@
 #include "request.h"
 
 #include <errno.h>
+#include <poll.h>
 
 void evu_intake_init(struct evu_intake *in, struct evu_engine *e, enum evu_request_kind kind)
 {
 	*in = (struct evu_intake){0};
 	evu_request_init(&in->req, e, kind);
+	evu_link_init(&in->unsure);
 	in->last = &in->first;
 }
 
@@ -65,6 +67,7 @@ void evu_intake_ended(struct evu_intake *in, int end)
 
 	in->end = end;
 	in->req.wanted = false;
+	evu_link_remove(&in->unsure);
 	e->told++;
 	e->hooks->arrived(e->arg, in);
 }
@@ -105,6 +108,69 @@ int evu_recv_arm(struct evu_request *r, struct evu_op *op)
 	return e->ring->ops->recv(e->ring, op, r->fd, in->cap, in->nonempty);
 }
 
+/*
+ * A multishot receive that has emptied the socket waits for the next wake-up, without having looked
+ * for the end; and a wake-up for the end may have been one with that for the data (up to some 6.18
+ * when it was armed already, in all kernels when both were there before). Only TCP's FIN counts as
+ * something that is left to read; a reset, and the end of an AF_UNIX socket, do not. So those that
+ * brought data and left nothing are asked, all together, before the next wait. What ends after that
+ * makes a wake-up of its own.
+ */
+static void may_have_ended(struct evu_engine *e, struct evu_intake *in, bool more)
+{
+	evu_link_remove(&in->unsure);
+	if (more && !in->nonempty && in->req.wanted)
+		evu_link_append(&e->unsure, &in->unsure);
+}
+
+static bool room_for(struct evu_engine *e, unsigned n)
+{
+	unsigned cap = e->cap_unsure ? e->cap_unsure : 64;
+	struct pollfd *fds;
+
+	if (n <= e->cap_unsure)
+		return true;
+	while (cap < n)
+		cap *= 2;
+	fds = evu_mem.realloc(e->unsure_fds, cap * sizeof(*fds));
+	if (!fds)
+		return false;
+	e->unsure_fds = fds;
+	e->cap_unsure = cap;
+	return true;
+}
+
+/* The first `most` of the list; how many. */
+static unsigned ask(struct evu_engine *e)
+{
+	struct evu_link *l;
+	unsigned n = 0;
+
+	for (l = e->unsure.next; l != &e->unsure && room_for(e, n + 1); l = l->next) {
+		const struct evu_intake *in = evu_container_of(l, struct evu_intake, unsure);
+
+		e->unsure_fds[n++] = (struct pollfd){.fd = in->req.fd, .events = POLLRDHUP};
+	}
+	return n;
+}
+
+void evu_recv_make_sure(struct evu_engine *e)
+{
+	unsigned i, n = ask(e);
+
+	if (n == 0 || e->ring->ops->check(e->ring, e->unsure_fds, n) < 0)
+		return;
+	for (i = 0; i < n; i++) {
+		struct evu_link *l = evu_link_take(&e->unsure);
+		struct evu_intake *in = evu_container_of(l, struct evu_intake, unsure);
+
+		if (!(e->unsure_fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR)))
+			continue;
+		in->nonempty = true;
+		evu_request_renew(&in->req);
+	}
+}
+
 void evu_recv_completed(struct evu_request *r, struct evu_op *op, int res)
 {
 	struct evu_engine *e = r->engine;
@@ -116,6 +182,7 @@ void evu_recv_completed(struct evu_request *r, struct evu_op *op, int res)
 		item->start = 0;
 		item->end = (unsigned)res;
 		r->wanted &= in->armed_cap == 0;
+		may_have_ended(e, in, r->op != NULL);
 		evu_intake_append(in, item);
 		return;
 	}

@@ -75,6 +75,8 @@ void evu_request_halt(struct evu_request *r)
 	if (r->halting)
 		return;
 	evu_link_remove(&r->link);
+	if (r->kind != EVU_SEND)
+		evu_link_remove(&evu_container_of(r, struct evu_intake, req)->unsure);
 	if (armed(r)) {
 		r->halting = true;
 		evu_link_append(&e->halting, &r->link);

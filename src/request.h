@@ -42,6 +42,8 @@ int evu_accept_arm(struct evu_request *r, struct evu_op *op);
 void evu_accept_completed(struct evu_request *r, struct evu_op *op, int res);
 int evu_send_arm(struct evu_request *r, struct evu_op *op);
 void evu_send_completed(struct evu_request *r, struct evu_op *op, int res);
+/* Looks whether receives that brought the last of what there was have come to their end since. */
+void evu_recv_make_sure(struct evu_engine *e);
 /* Frees what the engine keeps for sends. */
 void evu_send_fini(struct evu_engine *e);
 

@@ -148,6 +148,8 @@ static void post_one(void)
 	item = bag[i];
 	memmove(&bag[i], &bag[i + 1], (size_t)(nbag - i - 1) * sizeof(bag[0]));
 	nbag--;
+	if (item.res > 0) /* what was so when it was made may be told now */
+		models[fake.reqs[item.req].fd - BASE].was |= (unsigned)item.res;
 	fake_post(&fake.reqs[item.req], item.res, item.more);
 }
 
