@@ -238,6 +238,9 @@ void evc_sock_limits_changed(struct bufferevent *bev);
 /* bufferevent_disable(EV_READ) by the program: what the kernel has handed over already goes to the
  * input buffer. Locked; any kind. */
 void evc_sock_absorb(struct bufferevent *bev);
+/* Reading is enabled: if the input has become full by what the kernel had handed over, the readcb
+ * is told, for nothing else will come. Locked; any kind. */
+void evc_sock_announce(struct bufferevent *bev);
 /* The filter on top reads again: it is told of what lies in the input already. Stock reads so
  * little at once that more is always to come; filters count on being called for that. Locked; any
  * kind. */

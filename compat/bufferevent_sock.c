@@ -359,6 +359,15 @@ void evc_sock_absorb(struct bufferevent *bev)
 	bufferevent_decref_and_unlock_(bev);
 }
 
+void evc_sock_announce(struct bufferevent *bev)
+{
+	if (!BEV_IS_SOCKET(bev) || !sock_of(bev)->announce ||
+	    BEV_UPCAST(bev)->read_suspended != BEV_SUSPEND_WM)
+		return;
+	sock_of(bev)->announce = false;
+	bufferevent_trigger_nolock_(bev, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
+}
+
 void evc_sock_filter_resumes(struct bufferevent *bev)
 {
 	if (BEV_IS_SOCKET(bev) && evbuffer_get_length(bev->input) > 0)

@@ -76,6 +76,8 @@ int bufferevent_enable(struct bufferevent *bev, short event)
 	bev->enabled |= event;
 	if (now && bev->be_ops->enable(bev, now) < 0)
 		result = -1;
+	if (event & EV_READ)
+		evc_sock_announce(bev);
 	bufferevent_decref_and_unlock_(bev);
 	return result;
 }
