@@ -929,6 +929,9 @@ static void be_socket_setfd(struct bufferevent *bev, evutil_socket_t fd)
 	bufferevent_incref_and_lock_(bev);
 	let_go(s);
 	stream_renew(s);
+	/* The buffers' callbacks, the high watermark's among them, may have enabled it meanwhile. */
+	event_del_noblock(&bev->ev_read);
+	event_del_noblock(&bev->ev_write);
 	evbuffer_unfreeze(bev->input, 0);
 	evbuffer_unfreeze(bev->output, 1);
 	assign_events(s, fd);

@@ -72,11 +72,11 @@ void evu_request_halt(struct evu_request *r)
 
 	evu_engine_guard(e);
 	r->wanted = false;
+	if (r->kind != EVU_SEND)
+		evu_link_remove(&evu_container_of(r, struct evu_intake, req)->unsure);
 	if (r->halting)
 		return;
 	evu_link_remove(&r->link);
-	if (r->kind != EVU_SEND)
-		evu_link_remove(&evu_container_of(r, struct evu_intake, req)->unsure);
 	if (armed(r)) {
 		r->halting = true;
 		evu_link_append(&e->halting, &r->link);

@@ -169,6 +169,28 @@ START_TEST(test_the_next_ring_keeps_to_the_cap)
 }
 END_TEST
 
+static void lower_the_cap_while_bytes_come(void)
+{
+	evu_intake_start(a, A, 3);
+	fake_bytes(A, "12345", true);
+	evu_engine_wake(e);
+}
+
+/* The owner has not cancelled it yet when the bytes are reaped: nobody may look for its end any
+ * more when it is gone. */
+START_TEST(test_renewed_while_bytes_come_and_then_dropped_it_is_on_no_list)
+{
+	a = receiving(A);
+	sleep_while(lower_the_cap_while_bytes_come);
+	ck_assert(a->req.halting);
+	evu_request_drop(&a->req);
+	settle();
+	ck_assert(evu_request_over(&a->req));
+	ck_assert(!evu_link_linked(&a->unsure));
+	ck_assert_str_eq(taken(a), "12345");
+}
+END_TEST
+
 static TCase *cap_case(void)
 {
 	TCase *tc = tcase_create("caps");
@@ -187,6 +209,7 @@ static TCase *cap_case(void)
 	tcase_add_test(tc, test_a_lower_cap_while_it_is_cancelled_holds_for_the_next);
 	tcase_add_test(tc, test_what_is_renewed_and_not_cancelled_yet_keeps_what_came);
 	tcase_add_test(tc, test_the_next_ring_keeps_to_the_cap);
+	tcase_add_test(tc, test_renewed_while_bytes_come_and_then_dropped_it_is_on_no_list);
 	return tc;
 }
 
