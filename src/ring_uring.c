@@ -47,9 +47,10 @@
  * into the kernel's list and is not lost. */
 #define SQ_ENTRIES 256u
 #define CQ_ENTRIES 2048u
-/* A turn that slept takes about so many completions; what is left comes in the next one. Then what
- * they brought is still in the cache when the callbacks look at it, and the buffers suffice. */
-#define TURN_ENTRIES 256u
+/* A turn that slept takes about so many completions; what is left comes in the next one. More would
+ * not find buffers, and what they brought would have left the cache when the callbacks look at it.
+ */
+#define TURN_ENTRIES 1536u
 
 struct ring_uring {
 	struct evu_ring ring;
@@ -146,16 +147,21 @@ static bool work_pending(struct ring_uring *r)
 	return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
+static bool overflown(struct ring_uring *r)
+{
+	return IO_URING_READ_ONCE(*r->uring.sq.kflags) & IORING_SQ_CQ_OVERFLOW;
+}
+
 /* Goes on until all task work is done, or the completion queue is so full that it has to be reaped
  * first. The bound is what everything armed could need; fds that fire again and again do not hold
  * up the rest. */
-static int pump(struct ring_uring *r, unsigned most_ready)
+static int pump(struct ring_uring *r)
 {
 	unsigned i, most = r->ring.pool->in_flight / 16 + 2;
 	int rc = 0;
 
 	for (i = 0; rc == 0 && i < most && work_pending(r); i++) {
-		if (io_uring_cq_ready(&r->uring) >= most_ready)
+		if (io_uring_cq_ready(&r->uring) > CQ_ENTRIES / 2)
 			break;
 		rc = enter(r, 0, 0);
 	}
@@ -172,7 +178,7 @@ static int uring_wait(struct evu_ring *ring, int64_t timeout_ns)
 		rc = enter_sleeping(r, timeout_ns);
 	else if (publish(r) || !r->task_flag || work_pending(r))
 		rc = enter(r, 0, 0);
-	return rc < 0 ? rc : pump(r, r->all ? CQ_ENTRIES / 2 : TURN_ENTRIES);
+	return rc < 0 ? rc : pump(r);
 }
 
 static int uring_flush(struct evu_ring *ring)
@@ -181,7 +187,7 @@ static int uring_flush(struct evu_ring *ring)
 	int rc = publish(r) ? enter(r, 0, 0) : 0;
 
 	r->all = true;
-	return rc < 0 ? rc : pump(r, CQ_ENTRIES / 2);
+	return rc < 0 ? rc : pump(r);
 }
 
 /* A free SQE, making room if need be. */
@@ -238,6 +244,7 @@ static int uring_cancel(struct evu_ring *ring, struct evu_op *op)
 	if (r->skip)
 		sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 	op->state = EVU_OP_CANCELLING;
+	r->all = true;
 	return 0;
 }
 
@@ -397,9 +404,10 @@ static unsigned uring_reap(struct evu_ring *ring)
 	unsigned most = ring->pool->in_flight / CQ_ENTRIES * 4 + 2;
 	unsigned n = drain(r);
 
-	/* What did not fit in the queue; after a sleep, no more than a turn should have. */
-	while ((r->all || n < TURN_ENTRIES) && work_pending(r) && most-- > 0 &&
-	       pump(r, CQ_ENTRIES / 2) == 0)
+	/* What did not fit in the queue, for it has happened already; and what has not happened
+	 * yet, but after a sleep no more than a turn should have. */
+	while ((r->all || n < TURN_ENTRIES || overflown(r)) && work_pending(r) && most-- > 0 &&
+	       pump(r) == 0)
 		n += drain(r);
 	r->all = false;
 	return n;
