@@ -281,7 +281,8 @@ static void read_ready(struct evc_sock *s)
 		bufferevent_suspend_read_(bev, BEV_SUSPEND_WM);
 		return;
 	}
-	if (s->priv.read_suspended || most == 0)
+	/* Another thread may have disabled it while the callback waited for the lock. */
+	if (s->priv.read_suspended || most == 0 || !(bev->enabled & EV_READ))
 		return;
 	s->announce = false;
 	n = sock_read(s, most);

@@ -42,7 +42,7 @@ struct evconnlistener {
 	bool enabled;  /* by the program */
 	bool attached; /* the stream was put on the fd, or could not be */
 	bool rested;   /* it ran out of something, and has not accepted everybody since */
-	bool dead; /* freed, but another thread's callback is about to look at it, and frees it */
+	bool dead;     /* freed, but for the memory: another thread's callback may yet look at it */
 };
 
 #define LOCK(l) EVLOCK_LOCK((l)->lock, 0)
@@ -78,20 +78,32 @@ static int stop(struct evconnlistener *l)
 	return r;
 }
 
-/* True iff another thread has begun with a callback of it, which waits for the lock. */
-static bool called_elsewhere(const struct evconnlistener *l)
+/* The callback of it that another thread is in: it may be about to look at the listener. */
+static struct event_callback *called_elsewhere(struct evconnlistener *l)
 {
-	const struct event_callback *current = l->base->current_event;
+	struct event_callback *current = l->base->current_event;
 
-	return !evc_in_loop_thread(l->base) &&
-	       (current == &l->event.ev_evcallback || current == &l->rest.ev_evcallback);
+	if (evc_in_loop_thread(l->base) ||
+	    (current != &l->event.ev_evcallback && current != &l->rest.ev_evcallback))
+		return NULL;
+	return current;
+}
+
+static void finalized(struct event_callback *evcb, void *arg)
+{
+	struct evconnlistener *l = arg;
+
+	(void)evcb;
+	EVTHREAD_FREE_LOCK(l->lock, EVTHREAD_LOCKTYPE_RECURSIVE);
+	mm_free(l);
 }
 
 static void destroy(struct evconnlistener *l)
 {
+	struct event_callback *current;
+
 	(void)stop(l);
 	EVBASE_LOCK(l->base);
-	l->dead = called_elsewhere(l);
 	evc_stream_detach(&l->stream);
 	evc_stream_fini(&l->stream);
 	EVBASE_UNLOCK(l->base);
@@ -99,27 +111,28 @@ static void destroy(struct evconnlistener *l)
 		evutil_closesocket(l->event.ev_fd);
 	event_debug_unassign(&l->event);
 	event_debug_unassign(&l->rest);
-}
-
-static void unlock_and_free(struct evconnlistener *l)
-{
-	UNLOCK(l);
-	EVTHREAD_FREE_LOCK(l->lock, EVTHREAD_LOCKTYPE_RECURSIVE);
-	mm_free(l);
+	EVBASE_LOCK(l->base);
+	current = called_elsewhere(l);
+	l->dead = current != NULL;
+	if (current)
+		event_callback_finalize_nolock_(l->base, 0, current, finalized);
+	EVBASE_UNLOCK(l->base);
 }
 
 /* True iff that was the last reference, and the listener is gone. */
 static bool decref_and_unlock(struct evconnlistener *l)
 {
+	bool dead;
+
 	if (--l->refcnt > 0) {
 		UNLOCK(l);
 		return false;
 	}
 	destroy(l);
-	if (l->dead)
-		UNLOCK(l);
-	else
-		unlock_and_free(l);
+	dead = l->dead;
+	UNLOCK(l);
+	if (!dead)
+		finalized(NULL, l);
 	return true;
 }
 
@@ -302,11 +315,7 @@ static void accept_all(struct evconnlistener *l)
 static bool begin(struct evconnlistener *l)
 {
 	LOCK(l);
-	if (l->dead) {
-		unlock_and_free(l);
-		return false;
-	}
-	if (l->enabled)
+	if (l->enabled && !l->dead)
 		return true;
 	UNLOCK(l);
 	return false;
