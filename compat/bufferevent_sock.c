@@ -39,18 +39,18 @@
 
 /* No single send is larger, so that nobody is kept waiting for long; and a peer that has answered
  * and gone is noticed before megabytes are written to it. */
-#define SEND_MOST ((size_t)128 * 1024)
+#define SEND_MOST (128 * 1024)
 
 struct evc_sock {
 	struct bufferevent_private priv;
 	struct evc_stream stream;
-	bool attached;   /* the stream was put on the fd, or could not be */
-	bool deaf;       /* the fd cannot be received from: no socket, or the kernel refused */
-	bool not_socket; /* it is written to only when it takes data */
-	bool announce;   /* there is input that no readcb was told of */
-	bool dead;       /* unlinked */
-	int type;        /* SO_TYPE; -1: not known, 0: none */
-	size_t drained;  /* what the program took off the output while it was being sent */
+	bool attached;       /* the stream was put on the fd, or could not be */
+	bool deaf;           /* the fd cannot be received from: no socket, or the kernel refused */
+	bool not_socket;     /* it is written to only when it takes data */
+	bool announce;       /* there is input that no readcb was told of */
+	bool dead;           /* unlinked */
+	unsigned write_most; /* bytes; 0: not known yet */
+	size_t drained;      /* what the program took off the output while it was being sent */
 };
 
 /* What a try to read or write came to, beside a number of bytes. */
@@ -377,16 +377,27 @@ void evc_sock_filter_resumes(struct bufferevent *bev)
 
 /* ---- writing */
 
-/* True iff what is written at once arrives at once, or not at all: then as much is written as stock
- * does. It matters, and is asked, only when more is there. */
-static bool keeps_messages(struct evc_sock *s)
+/*
+ * What a single write may take of a large output. Where what is written at once arrives at once, or
+ * not at all, as much as with stock; likewise no more than that, or the socket's own buffer, where
+ * the program has made that small: what does not fit would wait for half of it to be acknowledged.
+ */
+static size_t write_most(struct evc_sock *s)
 {
-	socklen_t len = sizeof(s->type);
+	evutil_socket_t fd = s->priv.bev.ev_write.ev_fd;
+	int type = 0, sndbuf = 0;
+	socklen_t len = sizeof(type);
 
-	if (s->type < 0 && evbuffer_get_length(s->priv.bev.output) > EVC_MAX_SINGLE_DEFAULT &&
-	    getsockopt(s->priv.bev.ev_write.ev_fd, SOL_SOCKET, SO_TYPE, &s->type, &len) < 0)
-		s->type = 0;
-	return s->type > 0 && s->type != SOCK_STREAM;
+	if (evbuffer_get_length(s->priv.bev.output) <= EVC_MAX_SINGLE_DEFAULT)
+		return EVC_MAX_SINGLE_DEFAULT;
+	if (s->write_most)
+		return s->write_most;
+	s->write_most = EVC_MAX_SINGLE_DEFAULT;
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM &&
+	    getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, &len) == 0 &&
+	    sndbuf > EVC_MAX_SINGLE_DEFAULT)
+		s->write_most = sndbuf < SEND_MOST ? (unsigned)sndbuf : SEND_MOST;
+	return s->write_most;
 }
 
 /* How many bytes may be written at once now. */
@@ -395,9 +406,8 @@ static size_t write_limit(struct evc_sock *s)
 	const struct bufferevent_private *p = &s->priv;
 	ev_ssize_t max;
 
-	if (!p->rate_limiting && p->max_single_write == EVC_MAX_SINGLE_DEFAULT &&
-	    !keeps_messages(s))
-		return SEND_MOST;
+	if (!p->rate_limiting && p->max_single_write == EVC_MAX_SINGLE_DEFAULT)
+		return write_most(s);
 	max = bufferevent_get_write_max_(&s->priv);
 	return max > 0 ? (size_t)max : 0;
 }
@@ -728,7 +738,7 @@ static void stream_init(struct evc_sock *s)
 	struct event_base *base = bev->ev_read.ev_base;
 
 	s->attached = s->deaf = s->not_socket = false;
-	s->type = -1;
+	s->write_most = 0;
 	if (!base) {
 		s->stream = (struct evc_stream){.fd = -1};
 		return;
@@ -930,7 +940,8 @@ static void be_socket_setfd(struct bufferevent *bev, evutil_socket_t fd)
 	bufferevent_incref_and_lock_(bev);
 	let_go(s);
 	stream_renew(s);
-	/* The buffers' callbacks, the high watermark's among them, may have enabled it meanwhile. */
+	/* The buffers' callbacks, the high watermark's among them, may have enabled it meanwhile.
+	 */
 	event_del_noblock(&bev->ev_read);
 	event_del_noblock(&bev->ev_write);
 	evbuffer_unfreeze(bev->input, 0);

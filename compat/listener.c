@@ -41,7 +41,7 @@ struct evconnlistener {
 	int accept_flags;
 	bool enabled;  /* by the program */
 	bool attached; /* the stream was put on the fd, or could not be */
-	bool rested;   /* it ran out of something, and has not accepted everybody since */
+	bool wary;     /* it ran out of something, and has accepted nobody since */
 	bool dead;     /* freed, but for the memory: another thread's callback may yet look at it */
 };
 
@@ -193,16 +193,6 @@ static bool deliver(struct evconnlistener *l, int fd, struct sockaddr_storage *s
 	return false;
 }
 
-/* Or only when somebody connects: a request to accept takes a descriptor before it looks for a
- * connection, and fails for want of one although nobody is there. */
-static void accept_by_itself(struct evconnlistener *l, bool yes)
-{
-	EVBASE_LOCK(l->base);
-	l->stream.no_in = !yes || !evu_engine_moves_data(l->base->engine, EVU_ACCEPT);
-	evc_stream_changed(&l->stream);
-	EVBASE_UNLOCK(l->base);
-}
-
 static bool passes(int error)
 {
 	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
@@ -215,8 +205,6 @@ static void failed(struct evconnlistener *l, int error)
 
 	if (passes(error) && l->enabled) {
 		(void)stop(l);
-		l->rested = true;
-		accept_by_itself(l, false);
 		(void)event_add(&l->rest, &rest_time);
 	}
 	if (!errorcb) {
@@ -284,10 +272,22 @@ static bool hand_out(struct evconnlistener *l)
 	return true;
 }
 
+/* After an accept that succeeded the kernel may do it by itself again. */
+static void trust_again(struct evconnlistener *l)
+{
+	l->wary = false;
+	EVBASE_LOCK(l->base);
+	l->stream.no_in = !evu_engine_moves_data(l->base->engine, EVU_ACCEPT);
+	evc_stream_changed(&l->stream);
+	EVBASE_UNLOCK(l->base);
+}
+
 /* Accepts until there is nothing left. */
 static void accept_all(struct evconnlistener *l)
 {
-	for (;;) {
+	bool any = false;
+
+	for (;; any = true) {
 		struct sockaddr_storage ss;
 		socklen_t len = sizeof(ss);
 		int fd =
@@ -304,10 +304,8 @@ static void accept_all(struct evconnlistener *l)
 		failed(l, errno);
 		return;
 	}
-	if (l->rested) {
-		l->rested = false;
-		accept_by_itself(l, true);
-	}
+	if (any && l->wary)
+		trust_again(l);
 	UNLOCK(l);
 }
 
@@ -334,12 +332,17 @@ static void ready(evutil_socket_t fd, short what, void *arg)
 	EVBASE_LOCK(l->base);
 	end = l->stream.in.end;
 	l->stream.in.end = 0;
-	if (end == -EOPNOTSUPP || end == -EINVAL || end == -ENOTSOCK)
+	/* A request takes a descriptor before it looks for a connection: it fails for want of one
+	 * also when nobody is there. So the fd is polled for connections then. */
+	l->wary |= passes(-end);
+	if (l->wary || end == -EOPNOTSUPP || end == -EINVAL || end == -ENOTSOCK)
 		l->stream.no_in = true;
 	evc_stream_renew(&l->stream);
 	by_itself = evc_stream_reads(&l->stream);
 	EVBASE_UNLOCK(l->base);
-	if (end && !l->stream.no_in)
+	if (passes(-end))
+		UNLOCK(l);
+	else if (end && !l->stream.no_in)
 		failed(l, -end);
 	else if (!by_itself)
 		accept_all(l);

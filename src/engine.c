@@ -345,7 +345,8 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	if ((evu_link_linked(&e->pending) || evu_link_linked(&e->starting)) &&
 	    (timeout_ns < 0 || timeout_ns > RETRY_NS))
 		timeout_ns = RETRY_NS;
-	rc = ring_wait(e, timeout_ns);
+	/* What this ring does not do has been told already. */
+	rc = ring_wait(e, e->told ? 0 : timeout_ns);
 	if (rc < 0)
 		return rc;
 	/* What others gave up while this thread slept was not flushed yet. */
