@@ -88,7 +88,7 @@ static void other_cb(
 	(void)sa;
 	(void)length;
 	close(fd);
-	others++;
+	__atomic_add_fetch(&others, 1, __ATOMIC_SEQ_CST);
 	if (arg)
 		say("the argument is %s", (const char *)arg);
 }

@@ -473,7 +473,7 @@ static void setfd_rounds(struct event_base *base, bool sleeps, int n)
 	struct st_pair q = st_socketpair(), p = st_socketpair();
 	struct busy b = {.fd = q.peer, .spin_us = 15};
 	struct bufferevent *bev;
-	pthread_t loop, ping;
+	pthread_t loop, ping = 0;
 
 	b.again = st_event_new(base, sleeps ? q.ours : -1, EV_READ | EV_PERSIST, again_cb, &b);
 	if (sleeps)
@@ -562,7 +562,7 @@ static void t_disable_hands_over(int options)
 struct door {
 	struct event_base *base;
 	uint16_t port;
-	int accepted, stop, sent;
+	int accepted, stop;
 };
 
 static void door_cb(
@@ -579,6 +579,16 @@ static void door_cb(
 	close(fd);
 }
 
+/* A connect to a port that nobody listens on may get that port for its own end, and so meet itself.
+ */
+static bool is_itself(int fd, uint16_t port)
+{
+	struct sockaddr_in sin;
+	socklen_t len = sizeof(sin);
+
+	return getsockname(fd, (struct sockaddr *)&sin, &len) == 0 && ntohs(sin.sin_port) == port;
+}
+
 /* Whoever gets in is thrown out. */
 static void *knock_main(void *arg)
 {
@@ -593,9 +603,7 @@ static void *knock_main(void *arg)
 			usleep(100);
 			continue;
 		}
-		if (st_peer_gone(fd))
-			d->sent++;
-		else
+		if (!is_itself(fd, d->port) && !st_peer_gone(fd))
 			st_fail("a connection was neither taken nor refused");
 		close(fd);
 	}

@@ -174,7 +174,8 @@ static void slot_make(struct slot *s)
 {
 	static const int extra[] = {
 	    0, 0, BEV_OPT_DEFER_CALLBACKS, BEV_OPT_DEFER_CALLBACKS | BEV_OPT_UNLOCK_CALLBACKS};
-	struct st_pair p = chance(4) ? st_tcp_pair() : st_socketpair();
+	/* Few, for their ports stay in TIME_WAIT. */
+	struct st_pair p = chance(20) ? st_tcp_pair() : st_socketpair();
 
 	s->fd = p.ours;
 	s->peer = p.peer;
@@ -429,6 +430,16 @@ static void listener_make(void)
 	port = ntohs(sin.sin_port);
 }
 
+/* Mostly by a reset, which leaves no port in TIME_WAIT. */
+static void leave(int fd)
+{
+	struct linger abort_it = {1, 0};
+
+	if (!chance(10))
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort_it, sizeof(abort_it));
+	close(fd);
+}
+
 static void listeners_at_random(int rounds)
 {
 	int before, fds[4];
@@ -453,7 +464,7 @@ static void listeners_at_random(int rounds)
 			evconnlistener_disable(listener);
 		}
 		for (int k = 0; k < n; k++)
-			close(fds[k]);
+			leave(fds[k]);
 	}
 	if (listener)
 		evconnlistener_free(listener);
