@@ -11,11 +11,10 @@
  *
  * Reads that have a limit are received one at a time, never more than the limit allows.
  *
- * Elsewhere (epoll, poll, pipes, terminals) ev_read is active when there
- * is something to read, and its callback reads. ev_write is made active without asking whether the
- * fd takes data: the callback tries, and only if the fd takes none it is polled for. The exception
- * are fds that are no sockets: writing to one that does not take data could block, so they are
- * asked first.
+ * Elsewhere (epoll, poll, pipes, terminals) ev_read is active when there is something to read, and
+ * its callback reads. ev_write is made active without asking whether the fd takes data: the callback
+ * tries, and only if the fd takes none it is polled for. The exception are fds that are no sockets:
+ * writing to one that does not take data could block, so they are asked first.
  *
  * Disabled reading: what the kernel had handed over by then goes to the input buffer, for the
  * program may go on with the bare fd; it is announced when reading is enabled again.
@@ -28,8 +27,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "bufferevent.h"
-#include "stream.h"
+#include "bufferevent_sock.h"
 
 #include <event2/bufferevent_compat.h>
 
@@ -37,37 +35,7 @@
  * from holding more than twice its data. */
 #define ADOPT_MIN (EVC_BLOCK_SIZE / 2)
 
-/* No single send is larger, so that nobody is kept waiting for long; and a peer that has answered
- * and gone is noticed before megabytes are written to it. */
-#define SEND_MOST (128 * 1024)
-
-struct evc_sock {
-	struct bufferevent_private priv;
-	struct evc_stream stream;
-	bool attached;       /* the stream was put on the fd, or could not be */
-	bool deaf;           /* the fd cannot be received from: no socket, or the kernel refused */
-	bool not_socket;     /* it is written to only when it takes data */
-	bool announce;       /* there is input that no readcb was told of */
-	bool dead;           /* unlinked */
-	unsigned write_most; /* bytes; 0: not known yet */
-	size_t drained;      /* what the program took off the output while it was being sent */
-};
-
-/* What a try to read or write came to, beside a number of bytes. */
-enum { NOTHING = -1, FAILED = -2 };
-
 static void sock_readcb(evutil_socket_t fd, short what, void *arg);
-static void sock_writecb(evutil_socket_t fd, short what, void *arg);
-
-static struct evc_sock *sock_of(struct bufferevent *bev)
-{
-	return evu_container_of(bev, struct evc_sock, priv.bev);
-}
-
-static struct event_base *base_of(const struct evc_sock *s)
-{
-	return s->stream.base;
-}
 
 /* ---- who reads, and how much at once */
 
@@ -96,9 +64,7 @@ static size_t read_limit(struct evc_sock *s)
 	return most;
 }
 
-/* Says how the stream is to read from now on. Without the base's lock: a group of rate limits has
- * one of its own. */
-static void update_mode(struct evc_sock *s)
+void evc_sock_update_mode(struct evc_sock *s)
 {
 	struct event_base *base = base_of(s);
 	struct evc_stream *st = &s->stream;
@@ -124,7 +90,7 @@ static void update_mode(struct evc_sock *s)
 void evc_sock_limits_changed(struct bufferevent *bev)
 {
 	if (BEV_IS_SOCKET(bev))
-		update_mode(sock_of(bev));
+		evc_sock_update_mode(sock_of(bev));
 }
 
 /* ---- reading */
@@ -211,7 +177,7 @@ static ev_ssize_t stream_end(struct evc_sock *s, size_t most)
 		errno = -end;
 		return FAILED;
 	}
-	update_mode(s);
+	evc_sock_update_mode(s);
 	return n;
 }
 
@@ -261,7 +227,7 @@ static void read_on(struct evc_sock *s)
 	if (!base)
 		return;
 	if (limited(s) || s->stream.cap) {
-		update_mode(s);
+		evc_sock_update_mode(s);
 		return;
 	}
 	EVBASE_LOCK(base);
@@ -288,7 +254,7 @@ static void read_ready(struct evc_sock *s)
 	n = sock_read(s, most);
 	if (n == FAILED && errno == ECONNREFUSED) {
 		s->priv.connection_refused = 1;
-		update_mode(s);
+		evc_sock_update_mode(s);
 		return;
 	}
 	if (n == 0 || n == FAILED) {
@@ -307,16 +273,13 @@ static void read_ready(struct evc_sock *s)
 		bufferevent_trigger_nolock_(bev, EV_READ, 0);
 }
 
-/* From now on the buffers are in use. (A change of the fd had unfrozen them.) */
-static void freeze(struct bufferevent *bev)
+void evc_sock_freeze(struct bufferevent *bev)
 {
 	evbuffer_freeze(bev->input, 0);
 	evbuffer_freeze(bev->output, 1);
 }
 
-/* The callbacks of both events begin with it. False: the bufferevent is only waiting for its
- * finalizer. */
-static bool enter(struct evc_sock *s)
+bool evc_sock_enter(struct evc_sock *s)
 {
 	struct bufferevent *bev = &s->priv.bev;
 	bool dead;
@@ -325,7 +288,7 @@ static bool enter(struct evc_sock *s)
 	dead = s->dead;
 	if (!dead) {
 		bufferevent_incref_and_lock_(bev);
-		freeze(bev);
+		evc_sock_freeze(bev);
 	}
 	BEV_UNLOCK(bev);
 	return !dead;
@@ -336,7 +299,7 @@ static void sock_readcb(evutil_socket_t fd, short what, void *arg)
 	struct bufferevent *bev = arg;
 
 	(void)fd;
-	if (!enter(sock_of(bev)))
+	if (!evc_sock_enter(sock_of(bev)))
 		return;
 	if (what == EV_TIMEOUT) {
 		bufferevent_disable(bev, EV_READ);
@@ -375,361 +338,6 @@ void evc_sock_filter_resumes(struct bufferevent *bev)
 		sock_of(bev)->announce = true;
 }
 
-/* ---- writing */
-
-/*
- * What a single write may take of a large output. Where what is written at once arrives at once, or
- * not at all, as much as with stock; likewise no more than that, or the socket's own buffer, where
- * the program has made that small: what does not fit would wait for half of it to be acknowledged.
- */
-static size_t write_most(struct evc_sock *s)
-{
-	evutil_socket_t fd = s->priv.bev.ev_write.ev_fd;
-	int type = 0, sndbuf = 0;
-	socklen_t len = sizeof(type);
-
-	if (evbuffer_get_length(s->priv.bev.output) <= EVC_MAX_SINGLE_DEFAULT)
-		return EVC_MAX_SINGLE_DEFAULT;
-	if (s->write_most)
-		return s->write_most;
-	s->write_most = EVC_MAX_SINGLE_DEFAULT;
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM &&
-	    getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, &len) == 0 &&
-	    sndbuf > EVC_MAX_SINGLE_DEFAULT)
-		s->write_most = sndbuf < SEND_MOST ? (unsigned)sndbuf : SEND_MOST;
-	return s->write_most;
-}
-
-/* How many bytes may be written at once now. */
-static size_t write_limit(struct evc_sock *s)
-{
-	const struct bufferevent_private *p = &s->priv;
-	ev_ssize_t max;
-
-	if (!p->rate_limiting && p->max_single_write == EVC_MAX_SINGLE_DEFAULT)
-		return write_most(s);
-	max = bufferevent_get_write_max_(&s->priv);
-	return max > 0 ? (size_t)max : 0;
-}
-
-/* The stream asks before, or does not ask, whether the fd takes data. */
-static void ask_first(struct evc_sock *s, bool ask)
-{
-	struct event_base *base = base_of(s);
-
-	if (!base)
-		return;
-	EVBASE_LOCK(base);
-	s->stream.poll_out = ask;
-	if (s->stream.fd >= 0)
-		evc_stream_changed(&s->stream);
-	EVBASE_UNLOCK(base);
-}
-
-/* Pins what the output begins with, `most` bytes at most, and hands it over. False: no memory. Base
- * locked. */
-static bool send_some(struct evc_sock *s, size_t most)
-{
-	struct event_base *base = base_of(s);
-	struct evu_send *send = evu_send_new(base->engine);
-	size_t bytes;
-
-	if (!send)
-		return false;
-	send->ctx = &s->stream;
-	send->n_vecs = evc_buffer_pin(s->priv.bev.output, send->vecs,
-	    (struct evbuffer_chain **)send->owners, EVU_SEND_VECS, most, &bytes);
-	if (send->n_vecs == 0) {
-		evu_send_free(send);
-		return false;
-	}
-	s->stream.send = send;
-	s->drained = 0;
-	evu_send_start(send, s->stream.fd);
-	return true;
-}
-
-/* Ends a send that is over. Its result; -EINPROGRESS: it has none, or there is no send that is
- * over. */
-static int end_send(struct evc_sock *s)
-{
-	struct event_base *base = base_of(s);
-	struct evu_send *send;
-	int i, result;
-
-	EVBASE_LOCK(base);
-	send = s->stream.send;
-	if (send && evu_request_over(&send->req))
-		s->stream.send = NULL;
-	else
-		send = NULL;
-	EVBASE_UNLOCK(base);
-	if (!send)
-		return -EINPROGRESS;
-	/* This may free memory that the program gave us, and so call it. */
-	for (i = 0; i < send->n_vecs; i++)
-		evbuffer_chain_unpin_(send->owners[i], EVBUFFER_MEM_PINNED_W);
-	result = send->result;
-	EVBASE_LOCK(base);
-	evu_send_free(send);
-	EVBASE_UNLOCK(base);
-	return result;
-}
-
-/* Takes what was sent off the output: bytes, FAILED with errno, or NOTHING. */
-static ev_ssize_t take_result(struct evc_sock *s)
-{
-	int result = end_send(s);
-
-	if (result == -EINPROGRESS)
-		return NOTHING;
-	if (result >= 0) {
-		size_t n = (size_t)result;
-
-		evc_buffer_drain(s->priv.bev.output, n > s->drained ? n - s->drained : 0);
-		evbuffer_invoke_callbacks_(s->priv.bev.output);
-		return result;
-	}
-	if (result == -EOPNOTSUPP || result == -ENOTSOCK) {
-		s->not_socket |= result == -ENOTSOCK;
-		s->stream.no_out = true;
-		return NOTHING;
-	}
-	errno = -result;
-	return FAILED;
-}
-
-/* Before the loop's next turn: the writer was added, or has something to go on with. */
-static void look(struct evc_sock *s)
-{
-	struct event_base *base = base_of(s);
-	struct evc_stream *st = &s->stream;
-	size_t most = write_limit(s);
-
-	freeze(&s->priv.bev);
-	EVBASE_LOCK(base);
-	if (st->writing && !s->priv.write_suspended) {
-		bool ask = s->priv.connecting || evbuffer_get_length(s->priv.bev.output) == 0 ||
-			   (st->no_out && s->not_socket);
-
-		if (st->send && st->send->result == -EINPROGRESS)
-			evu_send_start(st->send, st->fd);
-		else if (st->send)
-			event_active_later_nolock_(st->writer, EV_WRITE);
-		else if (ask)
-			st->poll_out = true;
-		else if (st->no_out || evc_buffer_starts_in_file(s->priv.bev.output))
-			event_active_later_nolock_(st->writer, EV_WRITE);
-		else if (!send_some(s, most))
-			st->poll_out = true;
-		if (st->poll_out)
-			evc_stream_changed(st);
-	}
-	EVBASE_UNLOCK(base);
-}
-
-void evc_sock_send_all(struct event_base *base)
-{
-	struct evu_link *l;
-
-	/* A bufferevent's memory goes only in this thread, by its finalizer. */
-	while ((l = evu_link_take(&base->to_send))) {
-		struct evc_stream *st = evu_container_of(l, struct evc_stream, to_send);
-		struct evc_sock *s = evu_container_of(st, struct evc_sock, stream);
-
-		EVBASE_UNLOCK(base);
-		BEV_LOCK(&s->priv.bev);
-		if (!s->dead)
-			look(s);
-		BEV_UNLOCK(&s->priv.bev);
-		EVBASE_LOCK(base);
-	}
-}
-
-/* write(2) on a socket never blocks, and raises no SIGPIPE. As write(2). */
-static ev_ssize_t write_socket(struct evc_sock *s, size_t most)
-{
-	struct evbuffer *output = s->priv.bev.output;
-	struct evbuffer_chain *chains[EVU_SEND_VECS];
-	struct iovec vecs[EVU_SEND_VECS];
-	struct msghdr msg = {.msg_iov = vecs};
-	size_t bytes;
-	ev_ssize_t n;
-	int i, error;
-
-	msg.msg_iovlen = (size_t)evc_buffer_pin(output, vecs, chains, EVU_SEND_VECS, most, &bytes);
-	n = sendmsg(s->priv.bev.ev_write.ev_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-	error = errno;
-	for (i = 0; i < (int)msg.msg_iovlen; i++)
-		evbuffer_chain_unpin_(chains[i], EVBUFFER_MEM_PINNED_W);
-	if (n > 0)
-		evc_buffer_drain(output, (size_t)n);
-	errno = error;
-	return n;
-}
-
-/* Bytes written, NOTHING, or FAILED with errno. */
-static ev_ssize_t write_now(struct evc_sock *s)
-{
-	struct evbuffer *output = s->priv.bev.output;
-	size_t most = write_limit(s);
-	ev_ssize_t n;
-
-	if (s->not_socket || evc_buffer_starts_in_file(output))
-		n = evc_buffer_write(output, s->priv.bev.ev_write.ev_fd, (ev_ssize_t)most);
-	else
-		n = write_socket(s, most);
-	if (n >= 0) {
-		evbuffer_invoke_callbacks_(output);
-		return n;
-	}
-	if (errno == ENOTSOCK && !s->not_socket)
-		s->not_socket = true;
-	else if (!EVUTIL_ERR_RW_RETRIABLE(errno))
-		return FAILED;
-	ask_first(s, true);
-	return NOTHING;
-}
-
-static bool may_send(struct evc_sock *s)
-{
-	struct event_base *base = base_of(s);
-	bool yes;
-
-	if (!base)
-		return false;
-	EVBASE_LOCK(base);
-	yes = evc_stream_may_send(&s->stream);
-	EVBASE_UNLOCK(base);
-	return yes;
-}
-
-/* ev_write is active: bytes that left the output, NOTHING, or FAILED with errno. */
-static ev_ssize_t sock_write(struct evc_sock *s, bool connected)
-{
-	struct evbuffer *output = s->priv.bev.output;
-
-	if (s->stream.send) {
-		ev_ssize_t n = take_result(s);
-
-		if (n != NOTHING || s->stream.send)
-			return n;
-	}
-	if (evbuffer_get_length(output) == 0)
-		return 0;
-	if (s->priv.bev.ev_write.ev_fd < 0)
-		return NOTHING;
-	/* Programs free it when they are told of the connection: what they had written goes first.
-	 */
-	if (connected || !may_send(s) || evc_buffer_starts_in_file(output))
-		return write_now(s);
-	/* It was polled for, and takes data now. */
-	ask_first(s, false);
-	return NOTHING;
-}
-
-/* A connect is over, or not yet. True iff there is a connection. */
-static bool connect_over(struct evc_sock *s)
-{
-	struct bufferevent *bev = &s->priv.bev;
-	int c = evutil_socket_finished_connecting_(bev->ev_write.ev_fd);
-
-	if (s->priv.connection_refused) {
-		s->priv.connection_refused = 0;
-		errno = ECONNREFUSED;
-		c = -1;
-	}
-	if (c == 0) {
-		ask_first(s, true);
-		return false;
-	}
-	s->priv.connecting = 0;
-	if (c < 0) {
-		int error = errno;
-
-		event_del(&bev->ev_write);
-		event_del(&bev->ev_read);
-		errno = error;
-		bufferevent_run_eventcb_(bev, BEV_EVENT_ERROR, 0);
-		return false;
-	}
-	update_mode(s);
-	ask_first(s, false);
-	bufferevent_socket_set_conn_address_fd_(bev, bev->ev_write.ev_fd);
-	bufferevent_run_eventcb_(bev, BEV_EVENT_CONNECTED, 0);
-	if (bev->enabled & EV_WRITE && !s->priv.write_suspended)
-		return true;
-	event_del(&bev->ev_write);
-	return false;
-}
-
-/* Something is left to write: in a send of the next turn, unless the fd is polled for already. */
-static void write_on(struct evc_sock *s)
-{
-	struct event_base *base = base_of(s);
-
-	if (!base)
-		return;
-	EVBASE_LOCK(base);
-	if (s->stream.writing) {
-		s->stream.poll_out = false;
-		evc_stream_changed(&s->stream);
-	}
-	EVBASE_UNLOCK(base);
-}
-
-static void write_ready(struct evc_sock *s, bool connected)
-{
-	struct bufferevent *bev = &s->priv.bev;
-	ev_ssize_t n;
-
-	if (s->priv.write_suspended)
-		return;
-	n = sock_write(s, connected);
-	if (n == FAILED) {
-		int error = errno;
-
-		bufferevent_disable(bev, EV_WRITE);
-		errno = error;
-		bufferevent_run_eventcb_(bev, BEV_EVENT_WRITING | BEV_EVENT_ERROR, 0);
-		return;
-	}
-	if (n == NOTHING)
-		return;
-	/* A file that has become shorter than what was promised of it. */
-	if (n == 0 && evbuffer_get_length(bev->output) > 0) {
-		bufferevent_disable(bev, EV_WRITE);
-		bufferevent_run_eventcb_(bev, BEV_EVENT_WRITING | BEV_EVENT_EOF, 0);
-		return;
-	}
-	if (n > 0)
-		bufferevent_decrement_write_buckets_(&s->priv, n);
-	if (evbuffer_get_length(bev->output) == 0)
-		event_del(&bev->ev_write);
-	else
-		write_on(s);
-	if (n > 0 || !connected)
-		bufferevent_trigger_nolock_(bev, EV_WRITE, 0);
-}
-
-static void sock_writecb(evutil_socket_t fd, short what, void *arg)
-{
-	struct bufferevent *bev = arg;
-	struct evc_sock *s = sock_of(bev);
-	bool connected = false;
-
-	(void)fd;
-	if (!enter(s))
-		return;
-	if (what == EV_TIMEOUT) {
-		bufferevent_disable(bev, EV_WRITE);
-		bufferevent_run_eventcb_(bev, BEV_EVENT_WRITING | BEV_EVENT_TIMEOUT, 0);
-	} else if (!s->priv.connecting || (connected = connect_over(s))) {
-		write_ready(s, connected);
-	}
-	bufferevent_decref_and_unlock_(bev);
-}
-
 /* ---- made, switched, given other fds */
 
 static void stream_init(struct evc_sock *s)
@@ -755,7 +363,7 @@ static void assign_events(struct evc_sock *s, evutil_socket_t fd)
 	event_assign(
 	    &bev->ev_read, bev->ev_base, fd, EV_READ | EV_PERSIST | EV_FINALIZE, sock_readcb, bev);
 	event_assign(&bev->ev_write, bev->ev_base, fd, EV_WRITE | EV_PERSIST | EV_FINALIZE,
-	    sock_writecb, bev);
+	    evc_sock_writecb, bev);
 }
 
 /* Adds one of the two events. */
@@ -770,7 +378,7 @@ static int add(struct evc_sock *s, struct event *ev, const struct timeval *tv)
 		EVBASE_UNLOCK(base);
 	}
 	if (ev == &s->priv.bev.ev_read)
-		update_mode(s);
+		evc_sock_update_mode(s);
 	return bufferevent_add_event_(ev, tv);
 }
 
@@ -803,7 +411,7 @@ struct bufferevent *bufferevent_socket_new(struct event_base *base, evutil_socke
 	assign_events(s, fd);
 	stream_init(s);
 	evbuffer_add_cb(bev->output, outbuf_cb, bev);
-	freeze(bev);
+	evc_sock_freeze(bev);
 	return bev;
 }
 
@@ -898,7 +506,7 @@ static void be_socket_destruct(struct bufferevent *bev)
 
 	if (base) {
 		stream_end_requests(s);
-		(void)end_send(s);
+		(void)evc_sock_end_send(s);
 		EVBASE_LOCK(base);
 		evc_stream_fini(&s->stream);
 		EVBASE_UNLOCK(base);
@@ -926,7 +534,7 @@ static void stream_renew(struct evc_sock *s)
 	if (s->stream.in.first && take_items(s, SIZE_MAX) > 0)
 		s->announce = true;
 	if (s->stream.send)
-		(void)take_result(s);
+		(void)evc_sock_take_result(s);
 	EVBASE_LOCK(base);
 	evc_stream_fini(&s->stream);
 	EVBASE_UNLOCK(base);
@@ -1012,6 +620,8 @@ int bufferevent_base_set(struct event_base *base, struct bufferevent *bev)
 		if (r == 0) {
 			let_go(s);
 			stream_renew(s);
+			event_del_noblock(&bev->ev_read);
+			event_del_noblock(&bev->ev_write);
 			stream_init(s);
 		}
 	}

@@ -94,6 +94,9 @@ static void finalized(struct event_callback *evcb, void *arg)
 	struct evconnlistener *l = arg;
 
 	(void)evcb;
+	/* Whoever frees it holds the lock until nothing of it is looked at any more. */
+	LOCK(l);
+	UNLOCK(l);
 	EVTHREAD_FREE_LOCK(l->lock, EVTHREAD_LOCKTYPE_RECURSIVE);
 	mm_free(l);
 }

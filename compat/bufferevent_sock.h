@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The bufferevent on a file descriptor: what its reading (bufferevent_sock.c) and its writing
+ * (bufferevent_sock_write.c) share. All is under the bufferevent's lock.
+ */
+#ifndef COMPAT_BUFFEREVENT_SOCK_H
+#define COMPAT_BUFFEREVENT_SOCK_H
+
+#include "bufferevent.h"
+#include "stream.h"
+
+struct evc_sock {
+	struct bufferevent_private priv;
+	struct evc_stream stream;
+	bool attached;       /* the stream was put on the fd, or could not be */
+	bool deaf;           /* the fd cannot be received from: no socket, or the kernel refused */
+	bool not_socket;     /* it is written to only when it takes data */
+	bool announce;       /* there is input that no readcb was told of */
+	bool dead;           /* unlinked */
+	unsigned write_most; /* bytes; 0: not known yet */
+	size_t drained;      /* what the program took off the output while it was being sent */
+};
+
+/* What a try to read or write came to, beside a number of bytes. */
+enum { NOTHING = -1, FAILED = -2 };
+
+static inline struct evc_sock *sock_of(struct bufferevent *bev)
+{
+	return evu_container_of(bev, struct evc_sock, priv.bev);
+}
+
+static inline struct event_base *base_of(const struct evc_sock *s)
+{
+	return s->stream.base;
+}
+
+/* ---- bufferevent_sock.c */
+/* Says how the stream is to read from now on. Not with the base's lock: a group of rate limits has
+ * one of its own. */
+void evc_sock_update_mode(struct evc_sock *s);
+/* The buffers are in use from now on. (A change of the fd had unfrozen them.) */
+void evc_sock_freeze(struct bufferevent *bev);
+/* The callbacks of both events begin with it: locks, and takes a reference. False: the bufferevent
+ * is only waiting for its finalizer, and is not locked. */
+bool evc_sock_enter(struct evc_sock *s);
+
+/* ---- bufferevent_sock_write.c */
+void evc_sock_writecb(evutil_socket_t fd, short what, void *arg);
+/* Ends a send that is over. Its result; -EINPROGRESS: it has none, or there is no send that is
+ * over. */
+int evc_sock_end_send(struct evc_sock *s);
+/* Takes what was sent off the output: bytes, FAILED with errno, or NOTHING. */
+ev_ssize_t evc_sock_take_result(struct evc_sock *s);
+
+#endif
