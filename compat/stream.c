@@ -110,10 +110,17 @@ static void activate(struct event_base *base, struct event *ev, short what)
 
 void evc_stream_changed(struct evc_stream *s)
 {
+	int rc;
+
 	if (s->fd < 0)
 		return;
-	if (evc_io_refresh(s->base, s->fd) > 0 && evc_must_notify(s->base))
+	rc = evc_io_refresh(s->base, s->fd);
+	if (rc > 0 && evc_must_notify(s->base))
 		evc_notify(s->base);
+	if (rc < 0 && s->reading)
+		event_active_later_nolock_(s->reader, EV_READ);
+	if (rc < 0 && s->writing)
+		event_active_later_nolock_(s->writer, EV_WRITE);
 }
 
 void evc_stream_renew(struct evc_stream *s)

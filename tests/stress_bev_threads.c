@@ -603,15 +603,18 @@ static void *knock_main(void *arg)
 static struct evconnlistener *door_open(struct door *d)
 {
 	int64_t end = st_now_ms() + ST_EOF_MS;
-	int fd = st_listen(&d->port, true);
+	uint16_t port = d->port;
+	int fd = st_listen(&port, true);
 	struct evconnlistener *l;
 
 	/* The loop's thread may be busy with a callback of the listener that was there before. */
 	while (fd < 0 && st_now_ms() < end) {
 		usleep(1000);
-		fd = st_listen(&d->port, true);
+		fd = st_listen(&port, true);
 	}
 	st_check(fd >= 0, "the port cannot be bound: %s", strerror(errno));
+	if (!d->port)
+		d->port = port;
 	l = evconnlistener_new(
 	    d->base, door_cb, d, LEV_OPT_THREADSAFE | LEV_OPT_CLOSE_ON_FREE, 0, fd);
 	st_check(l, "evconnlistener_new");
