@@ -12,9 +12,9 @@
  * Reads that have a limit are received one at a time, never more than the limit allows.
  *
  * Elsewhere (epoll, poll, pipes, terminals) ev_read is active when there is something to read, and
- * its callback reads. ev_write is made active without asking whether the fd takes data: the callback
- * tries, and only if the fd takes none it is polled for. The exception are fds that are no sockets:
- * writing to one that does not take data could block, so they are asked first.
+ * its callback reads. ev_write is made active without asking whether the fd takes data: the
+ * callback tries, and only if the fd takes none it is polled for. The exception are fds that are no
+ * sockets: writing to one that does not take data could block, so they are asked first.
  *
  * Disabled reading: what the kernel had handed over by then goes to the input buffer, for the
  * program may go on with the bare fd; it is announced when reading is enabled again.

@@ -67,7 +67,7 @@ static struct evc_fd *slot_make(struct event_base *base, evutil_socket_t fd)
 
 static unsigned slot_mask(const struct evc_fd *slot)
 {
-	bool in = slot->nread && !evc_io_reads_itself(slot);
+	bool in = slot->nread && (!evc_io_reads_itself(slot) || slot->stream->net);
 	bool out = slot->nwrite && !evc_io_sends_itself(slot);
 
 	return (in ? POLLIN : 0u) | (out ? POLLOUT : 0u) | (slot->nclose ? POLLRDHUP : 0u);

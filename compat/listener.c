@@ -7,6 +7,11 @@
  * one by one. The peer's address is asked of the connection. Elsewhere the callback accepts until
  * there is nothing left.
  *
+ * Requests to accept are woken one at a time, also across processes that share the socket: a
+ * connection that woke the request of a process that is busy, or about to end, would wait for that
+ * one while another one sleeps. So the socket is polled for as well, which wakes everybody; who
+ * finds connections left then accepts them as elsewhere.
+ *
  * Disabled: the requests end before the call returns; what was accepted by then is handed out when
  * the listener is enabled again, and closed when it is freed.
  *
@@ -16,6 +21,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -275,6 +281,14 @@ static bool hand_out(struct evconnlistener *l)
 	return true;
 }
 
+/* Somebody is to be accepted whom the request has passed over. */
+static bool somebody_waits(const struct evconnlistener *l)
+{
+	struct pollfd fd = {.fd = l->event.ev_fd, .events = POLLIN};
+
+	return poll(&fd, 1, 0) > 0 && fd.revents & POLLIN;
+}
+
 /* After an accept that succeeded the kernel may do it by itself again. */
 static void trust_again(struct evconnlistener *l)
 {
@@ -347,7 +361,7 @@ static void ready(evutil_socket_t fd, short what, void *arg)
 		UNLOCK(l);
 	else if (end && !l->stream.no_in)
 		failed(l, -end);
-	else if (!by_itself)
+	else if (!by_itself || somebody_waits(l))
 		accept_all(l);
 	else
 		UNLOCK(l);
@@ -395,6 +409,7 @@ struct evconnlistener *evconnlistener_new(struct event_base *base, evconnlistene
 	EVBASE_LOCK(l->base);
 	evc_stream_init(&l->stream, l->base, EVU_ACCEPT, &l->event, NULL);
 	l->stream.in.flags = l->accept_flags;
+	l->stream.net = true;
 	EVBASE_UNLOCK(l->base);
 	if (!(flags & LEV_OPT_DISABLED))
 		(void)evconnlistener_enable(l);

@@ -33,6 +33,7 @@ struct evc_stream {
 	unsigned cap;  /* bytes that the next receive may bring; 0: any */
 	bool no_in;    /* cannot take in by itself */
 	bool no_out;   /* cannot send by itself */
+	bool net;      /* the reader is polled for as well, whatever comes by itself */
 	bool hold_in;  /* the reader waits for nothing: the socket is not connected yet */
 	bool poll_out; /* the writer waits until the fd takes data */
 };

@@ -364,6 +364,103 @@ static void t_leaves(int how)
 	st_check(accept(lfd, NULL, NULL) >= 0, "the connection went with the process");
 }
 
+/* --- a listening socket of two processes --- */
+
+enum { SLEEPS, DISABLES, FREES, ENDS };
+
+struct server {
+	struct event_base *base;
+	struct evconnlistener *door;
+	int what;
+	int *state; /* shared: 1 the busy one is in its callback, 2 go on, 3 a connection was taken
+		     */
+};
+
+static void taken_cb(
+    struct evconnlistener *door, evutil_socket_t fd, struct sockaddr *sa, int len, void *arg)
+{
+	struct server *s = arg;
+
+	(void)door;
+	(void)sa;
+	(void)len;
+	close(fd);
+	__atomic_store_n(s->state, 3, __ATOMIC_SEQ_CST);
+}
+
+static void await_state(const int *state, int want, const char *what)
+{
+	int64_t end = st_now_ms() + ST_BOUND_S * 1000;
+
+	while (__atomic_load_n(state, __ATOMIC_SEQ_CST) < want) {
+		st_check(st_now_ms() < end, "%s", what);
+		usleep(1000);
+	}
+}
+
+static void busy_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)fd;
+	(void)what;
+	__atomic_store_n(s->state, 1, __ATOMIC_SEQ_CST);
+	await_state(s->state, 2, "nobody connects");
+	if (s->what == ENDS)
+		_exit(0);
+	if (s->what == DISABLES)
+		evconnlistener_disable(s->door);
+	else if (s->what == FREES)
+		evconnlistener_free(s->door);
+	else
+		await_state(s->state, 3, "the idle process does not accept");
+}
+
+static pid_t serve(struct server *s, int lfd, bool busy)
+{
+	const struct timeval soon = {0, 50000};
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	s->base = st_base_new();
+	s->door = evconnlistener_new(s->base, taken_cb, s, 0, 0, lfd);
+	st_check(s->door, "evconnlistener_new");
+	if (busy)
+		event_base_once(s->base, -1, EV_TIMEOUT, busy_cb, s, &soon);
+	event_base_loop(s->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	_exit(0);
+}
+
+/* One process is busy when a connection comes, and then does not take it: the other, idle, does. */
+static void t_shared_listener(int what)
+{
+	struct server s = {.what = what};
+	uint16_t port = 0;
+	int lfd = st_listen(&port, true), fd, status;
+	pid_t busy, idle;
+
+	s.state = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	st_check(s.state != MAP_FAILED, "mmap");
+	busy = serve(&s, lfd, true);
+	await_state(s.state, 1, "the first process does not come up");
+	idle = serve(&s, lfd, false);
+	usleep(200000); /* the other one is asleep by now, or finds the connection when it looks */
+	fd = st_connect(port);
+	st_check(fd >= 0, "connect: %s", strerror(errno));
+	if (what != SLEEPS)
+		usleep(1000);
+	__atomic_compare_exchange_n(
+	    s.state, &(int){1}, 2, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	await_state(s.state, 3, "the idle process does not accept");
+	kill(busy, SIGKILL);
+	kill(idle, SIGKILL);
+	waitpid(busy, &status, 0);
+	waitpid(idle, &status, 0);
+	close(fd);
+	close(lfd);
+}
+
 /* --- loops that move --- */
 
 enum { TURNS = 60 };
@@ -522,6 +619,10 @@ static const struct st_case cases[] = {
     {"exit_leaves_data", t_leaves, BY_EXIT, 0},
     {"exit_after_disable_leaves_data", t_leaves, BY_EXIT | DISABLED, 0},
     {"kill_leaves_data", t_leaves, BY_SIGNAL, 0},
+    {"shared_listener_busy", t_shared_listener, SLEEPS, 0},
+    {"shared_listener_disabled", t_shared_listener, DISABLES, 0},
+    {"shared_listener_freed", t_shared_listener, FREES, 0},
+    {"shared_listener_exit", t_shared_listener, ENDS, 0},
     {"loop_moves", t_moves, 0, 0},
     {"loop_moves_once", t_moves, EVLOOP_ONCE, 0},
     {"loop_cancelled", t_cancelled, 0, 0},

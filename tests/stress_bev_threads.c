@@ -690,6 +690,8 @@ static void t_listener_freed(int options)
 {
 	struct event_base *base;
 	int n = rounds(2000);
+	/* A callback may be running still when its listener is gone. */
+	struct door *doors = calloc((size_t)n, sizeof(*doors));
 	pthread_t loop;
 
 	event_set_mem_functions(live_malloc, live_realloc, live_free);
@@ -697,12 +699,16 @@ static void t_listener_freed(int options)
 	base = locked_base(options);
 	loop = loop_start(base);
 	for (int i = 0; i < n; i++) {
-		struct door d = {.base = base};
-		struct evconnlistener *l = door_open(&d);
-		int fd = st_connect(d.port);
+		struct door *d = &doors[i];
+		struct evconnlistener *l;
+		int fd;
+
+		d->base = base;
+		l = door_open(d);
+		fd = st_connect(d->port);
 
 		if (i & 1)
-			while (!__atomic_load_n(&d.accepted, __ATOMIC_SEQ_CST))
+			while (!__atomic_load_n(&d->accepted, __ATOMIC_SEQ_CST))
 				sched_yield();
 		else
 			usleep((unsigned)i % 100);
@@ -712,6 +718,7 @@ static void t_listener_freed(int options)
 	}
 	loop_stop(base, loop);
 	event_base_free(base);
+	free(doors);
 	libevent_global_shutdown();
 	st_check(n_live == 0, "%ld pieces of memory are left", n_live);
 }
