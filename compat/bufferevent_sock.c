@@ -251,6 +251,12 @@ static void read_ready(struct evc_sock *s)
 	if (s->priv.read_suspended || most == 0 || !(bev->enabled & EV_READ))
 		return;
 	s->announce = false;
+	/* What is in the input already comes before whatever else there is, the end above all. */
+	if (announce && !s->stream.in.first) {
+		read_on(s);
+		bufferevent_trigger_nolock_(bev, EV_READ, 0);
+		return;
+	}
 	n = sock_read(s, most);
 	if (n == FAILED && errno == ECONNREFUSED) {
 		s->priv.connection_refused = 1;

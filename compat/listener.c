@@ -354,7 +354,10 @@ static void ready(evutil_socket_t fd, short what, void *arg)
 	l->wary |= passes(-end);
 	if (l->wary || end == -EOPNOTSUPP || end == -EINVAL || end == -ENOTSOCK)
 		l->stream.no_in = true;
-	evc_stream_renew(&l->stream);
+	if (end)
+		evc_stream_changed(&l->stream);
+	else
+		evc_stream_renew(&l->stream);
 	by_itself = evc_stream_reads(&l->stream);
 	EVBASE_UNLOCK(l->base);
 	if (passes(-end))

@@ -125,7 +125,7 @@ void evc_stream_changed(struct evc_stream *s)
 
 void evc_stream_renew(struct evc_stream *s)
 {
-	if (!s->in.req.wanted)
+	if (!s->in.req.wanted && !s->no_in)
 		evc_stream_changed(s);
 	else if (s->reading && evu_intake_pending(&s->in))
 		event_active_later_nolock_(s->reader, EV_READ);
