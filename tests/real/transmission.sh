@@ -86,7 +86,8 @@ remote()
 percent() { remote "$1" -t 1 -i | sed -n 's/^ *Percent Done: *//p'; }
 percent_is() { [ "$(percent "$1")" = "$2" ]; }
 has_torrents() { [ "$(remote "$1" -l | grep -c '^ *[0-9]')" -eq "$2" ]; }
-fds() { find "/proc/${pid[$1]}/fd" -mindepth 1 | wc -l; }
+# Sockets and files of torrents; what else a daemon has it opens when it gets round to it.
+fds() { find "/proc/${pid[$1]}/fd" \( -lname 'socket:*' -o -lname "$scratch/$1/files/*" \) | wc -l; }
 fds_at_most() { [ "$(fds "$1")" -le "$2" ]; }
 
 # ---- RPC by hand ----
