@@ -20,7 +20,7 @@ before=$("$bin/cputime" "$server_pid")
 line=$(taskset -c "$3" "$mcload" --port "$server_port" --requests "$4" | tail -n 1)
 after=$("$bin/cputime" "$server_pid")
 printf 'method %s\n' "$(method_by_fds "$server_pid")"
-printf 'library %s\n' "$(mapped_libevent "$server_pid" | head -n 1)"
+printf 'library %s\n' "$(mapped_libevent "$server_pid" | awk '/libevent_uring/ && !ours {ours = $0} !first {first = $0} END {print ours ? ours : first}')"
 awk -v ns=$((after - before)) -v n="$(field requests "$line")" -v seconds="$(field seconds "$line")" 'BEGIN {
 	printf "cpu_us %.4f\n", ns / 1000 / n
 	if (seconds > 0)

@@ -79,5 +79,5 @@ before=$("$bin/cputime" "$server_pid")
 load "$transactions"
 after=$("$bin/cputime" "$server_pid")
 printf 'method %s\n' "$(method_by_fds "$server_pid")"
-printf 'library %s\n' "$(mapped_libevent "$server_pid" | head -n 1)"
+printf 'library %s\n' "$(mapped_libevent "$server_pid" | awk '/libevent_uring/ && !ours {ours = $0} !first {first = $0} END {print ours ? ours : first}')"
 awk -v ns=$((after - before)) -v n="$processed" 'BEGIN {printf "cpu_us %.4f\n", ns / 1000 / n}'
