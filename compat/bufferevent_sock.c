@@ -156,7 +156,7 @@ static ev_ssize_t stream_end(struct evc_sock *s, size_t most)
 {
 	struct event_base *base = base_of(s);
 	struct bufferevent *bev = &s->priv.bev;
-	int end = s->stream.in.end;
+	int end = s->stream.in.end, error;
 	ev_ssize_t n = NOTHING;
 
 	EVBASE_LOCK(base);
@@ -177,7 +177,9 @@ static ev_ssize_t stream_end(struct evc_sock *s, size_t most)
 		errno = -end;
 		return FAILED;
 	}
+	error = errno;
 	evc_sock_update_mode(s);
+	errno = error;
 	return n;
 }
 

@@ -212,6 +212,9 @@ static ev_ssize_t write_now(struct evc_sock *s)
 	size_t most = write_limit(s);
 	ev_ssize_t n;
 
+	/* Asking for the limit may have found the group's used up. */
+	if (s->priv.write_suspended || most == 0)
+		return NOTHING;
 	if (s->not_socket || evc_buffer_starts_in_file(output))
 		n = evc_buffer_write(output, s->priv.bev.ev_write.ev_fd, (ev_ssize_t)most);
 	else

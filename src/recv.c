@@ -177,7 +177,9 @@ void evu_recv_completed(struct evu_request *r, struct evu_op *op, int res)
 	struct evu_intake *in = evu_container_of(r, struct evu_intake, req);
 	struct evu_item *item = evu_bufring_filled(e, op->bid);
 
-	in->nonempty = op->nonempty;
+	/* One that was cancelled to be armed anew knows better (evu_recv_make_sure). */
+	if (res != -ECANCELED)
+		in->nonempty = op->nonempty;
 	if (item && res > 0) {
 		item->start = 0;
 		item->end = (unsigned)res;
