@@ -75,6 +75,9 @@ static int stop(struct evconnlistener *l)
 	/* A callback that another thread is about to run waits for our lock: it is not waited for.
 	 */
 	event_del_noblock(&l->rest);
+	/* Some programs free their listeners after the base. */
+	if (!l->stream.base)
+		return event_del_noblock(&l->event);
 	EVBASE_LOCK(l->base);
 	r = event_del_nolock_(&l->event, EVENT_DEL_NOBLOCK);
 	evu_request_drop(&l->stream.in.req);
@@ -110,16 +113,21 @@ static void finalized(struct event_callback *evcb, void *arg)
 static void destroy(struct evconnlistener *l)
 {
 	struct event_callback *current;
+	bool has_base = l->stream.base;
 
 	(void)stop(l);
-	EVBASE_LOCK(l->base);
-	evc_stream_detach(&l->stream);
-	evc_stream_fini(&l->stream);
-	EVBASE_UNLOCK(l->base);
+	if (has_base) {
+		EVBASE_LOCK(l->base);
+		evc_stream_detach(&l->stream);
+		evc_stream_fini(&l->stream);
+		EVBASE_UNLOCK(l->base);
+	}
 	if (l->flags & LEV_OPT_CLOSE_ON_FREE)
 		evutil_closesocket(l->event.ev_fd);
 	event_debug_unassign(&l->event);
 	event_debug_unassign(&l->rest);
+	if (!has_base)
+		return;
 	EVBASE_LOCK(l->base);
 	current = called_elsewhere(l);
 	l->dead = current != NULL;

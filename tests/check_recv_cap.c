@@ -191,6 +191,55 @@ START_TEST(test_renewed_while_bytes_come_and_then_dropped_it_is_on_no_list)
 }
 END_TEST
 
+/* ---- the end that came with the last bytes, and was not noticed */
+
+START_TEST(test_after_the_last_bytes_it_is_asked_for_its_end_and_armed_anew)
+{
+	static const unsigned ends[] = {POLLRDHUP, POLLHUP, POLLERR};
+
+	a = receiving(A);
+	ck_assert(!fake_req(A)->now);
+	fake_bytes(A, "12345", true);
+	turn();
+	fake_set_ready(A, ends[_i]);
+	turn();
+	ck_assert_str_eq(taken(a), "12345");
+	turn();
+	ck_assert_msg(fake_req(A) && fake_req(A)->now, "it waits for a wake-up that has been");
+	fake_complete(A, 0, false);
+	turn();
+	ck_assert_int_eq(a->end, EVU_END_OF_FILE);
+}
+END_TEST
+
+START_TEST(test_what_has_not_ended_is_asked_once_and_left_alone)
+{
+	unsigned checks;
+
+	a = receiving(A);
+	fake_bytes(A, "12345", true);
+	turn();
+	checks = fake.checks;
+	turn();
+	ck_assert_uint_eq(fake.checks, checks + 1);
+	turn();
+	ck_assert_uint_eq(fake.checks, checks + 1);
+	ck_assert_uint_eq(fake.cancels, 0);
+	ck_assert_str_eq(taken(a), "12345");
+}
+END_TEST
+
+static TCase *end_case(void)
+{
+	TCase *tc = tcase_create("ends");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_loop_test(
+	    tc, test_after_the_last_bytes_it_is_asked_for_its_end_and_armed_anew, 0, 3);
+	tcase_add_test(tc, test_what_has_not_ended_is_asked_once_and_left_alone);
+	return tc;
+}
+
 static TCase *cap_case(void)
 {
 	TCase *tc = tcase_create("caps");
@@ -218,5 +267,6 @@ int main(void)
 	Suite *s = suite_create("recv_cap");
 
 	suite_add_tcase(s, cap_case());
+	suite_add_tcase(s, end_case());
 	return data_suite_run(s);
 }
