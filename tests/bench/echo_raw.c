@@ -16,6 +16,10 @@
  *   4. all of it is sent: back to 1.
  * When no buffer is left, receives end with ENOBUFS; such connections wait in a list until one is
  * back.
+ *
+ * For row 15 (--kind fanout) both send what came to all connections: from the hot buffer, and from
+ * the one buffer that was filled, which goes back when the last of these sends has ended. One
+ * broadcast is on its way at a time, and a message always fits the socket.
  */
 #define _GNU_SOURCE
 #include "load.h"
@@ -51,6 +55,21 @@ static void *allocate(size_t count, size_t size)
 	return memory;
 }
 
+/* The connections in the order in which they came; only for fanout. */
+struct members {
+	int *fds;
+	int count;
+};
+
+static void add_member(const struct load *load, struct members *members, int fd)
+{
+	if (load->kind != LOAD_FANOUT || members->count >= load->connections)
+		return;
+	if (members->fds == NULL)
+		members->fds = allocate((size_t)load->connections, sizeof(*members->fds));
+	members->fds[members->count++] = fd;
+}
+
 static int file_limit(const struct load *load)
 {
 	return load->connections + FILES_BESIDES;
@@ -73,6 +92,7 @@ struct epoll_server {
 	struct load *load;
 	int epfd;
 	struct rest *rests; /* by descriptor */
+	struct members members;
 	unsigned char hot[HOT];
 };
 
@@ -91,6 +111,7 @@ static void accept_all(struct epoll_server *server, int listener)
 	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
 		check_file(server->load, fd);
 		watch(server, EPOLL_CTL_ADD, fd, EPOLLIN);
+		add_member(server->load, &server->members, fd);
 		load_count(&server->load->counts->accepted);
 	}
 	if (errno != EAGAIN)
@@ -114,6 +135,14 @@ static void put_aside(struct epoll_server *server, int fd, size_t from, size_t t
 	watch(server, EPOLL_CTL_MOD, fd, EPOLLOUT);
 }
 
+static void send_to_all(const struct epoll_server *server, size_t size)
+{
+	for (int i = 0; i < server->members.count; i++) {
+		if (send(server->members.fds[i], server->hot, size, MSG_NOSIGNAL) != (ssize_t)size)
+			bench_fail("a message could not be sent whole");
+	}
+}
+
 static void echo(struct epoll_server *server, int fd)
 {
 	ssize_t got = recv(fd, server->hot, HOT, 0), sent;
@@ -122,6 +151,10 @@ static void echo(struct epoll_server *server, int fd)
 		return;
 	if (got <= 0) {
 		hang_up(server, fd);
+		return;
+	}
+	if (server->load->kind == LOAD_FANOUT) {
+		send_to_all(server, (size_t)got);
 		return;
 	}
 	sent = send(fd, server->hot, (size_t)got, MSG_NOSIGNAL);
@@ -203,6 +236,9 @@ struct uring_server {
 	int buffer_size;
 	int starved; /* the first descriptor that waits for a buffer, or NONE */
 	int in_use;  /* buffers that are filled and not back yet */
+	struct members members;
+	int broadcast; /* the number of the buffer that goes to all members, or NONE */
+	int unsent;    /* sends of it that have not ended */
 	struct buffer buffers[N_BUFFERS];
 	struct connection *connections; /* by descriptor */
 };
@@ -242,9 +278,8 @@ static void arm_receive(struct uring_server *server, int fd)
 	name_request(sqe, RECEIVE, fd);
 }
 
-static void arm_send(struct uring_server *server, int fd)
+static void arm_send(struct uring_server *server, int fd, int number)
 {
-	int number = server->connections[fd].first;
 	const struct buffer *buffer = &server->buffers[number];
 	struct io_uring_sqe *sqe = new_request(server);
 
@@ -298,9 +333,30 @@ static void on_accept(struct uring_server *server, const struct io_uring_cqe *cq
 	check_file(server->load, cqe->res);
 	server->connections[cqe->res] = (struct connection){NONE, NONE, NONE, false};
 	arm_receive(server, cqe->res);
+	add_member(server->load, &server->members, cqe->res);
 	load_count(&server->load->counts->accepted);
 	if ((cqe->flags & IORING_CQE_F_MORE) == 0)
 		arm_accept(server, listener);
+}
+
+static void broadcast(struct uring_server *server, int number)
+{
+	if (server->broadcast != NONE)
+		bench_fail("a message came while another was on its way");
+	server->broadcast = number;
+	server->unsent = server->members.count;
+	for (int i = 0; i < server->members.count; i++)
+		arm_send(server, server->members.fds[i], number);
+}
+
+static void on_broadcast_send(struct uring_server *server, const struct io_uring_cqe *cqe)
+{
+	if (cqe->res != server->buffers[server->broadcast].to)
+		bench_fail("a message could not be sent whole");
+	if (--server->unsent > 0)
+		return;
+	give_back(server, server->broadcast);
+	server->broadcast = NONE;
 }
 
 static void on_receive(struct uring_server *server, const struct io_uring_cqe *cqe, int fd)
@@ -323,9 +379,11 @@ static void on_receive(struct uring_server *server, const struct io_uring_cqe *c
 	}
 	server->in_use++;
 	server->buffers[number] = (struct buffer){NONE, 0, cqe->res};
-	if (connection->first == NONE) {
+	if (server->load->kind == LOAD_FANOUT) {
+		broadcast(server, number);
+	} else if (connection->first == NONE) {
 		connection->first = connection->last = number;
-		arm_send(server, fd);
+		arm_send(server, fd, number);
 	} else {
 		server->buffers[connection->last].next = number;
 		connection->last = number;
@@ -347,7 +405,7 @@ static void on_send(struct uring_server *server, const struct io_uring_cqe *cqe,
 		give_back(server, number);
 	}
 	if (connection->first != NONE)
-		arm_send(server, fd);
+		arm_send(server, fd, connection->first);
 	else
 		consider_closing(server, fd);
 }
@@ -364,7 +422,10 @@ static void on_completion(struct uring_server *server, const struct io_uring_cqe
 		on_receive(server, cqe, fd);
 		break;
 	case SEND:
-		on_send(server, cqe, fd);
+		if (server->load->kind == LOAD_FANOUT)
+			on_broadcast_send(server, cqe);
+		else
+			on_send(server, cqe, fd);
 		break;
 	}
 }
@@ -416,7 +477,7 @@ static void serve_uring(int listener, struct load *load)
 	struct uring_server *server = allocate(1, sizeof(*server));
 
 	server->load = load;
-	server->starved = NONE;
+	server->starved = server->broadcast = NONE;
 	server->connections = allocate((size_t)file_limit(load), sizeof(*server->connections));
 	open_ring(server);
 	open_buffers(server);

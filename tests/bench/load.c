@@ -29,6 +29,7 @@
 
 enum {
 	BACKLOG = 4096,
+	AHEAD = 512,        /* connections that the server need not have accepted yet */
 	N_SOURCES = 4,      /* client addresses: one has too few ports for 15,000 connections */
 	N_WAITS = 60000,    /* milliseconds that load_wait and load_trace have patience */
 	SKIPPED = 77,       /* exit status */
@@ -110,6 +111,35 @@ int load_connect(const struct load *load, int number)
 	if (connect(fd, (const struct sockaddr *)&load->address, load->address_length) != 0)
 		bench_fail("connect: %s", strerror(errno));
 	return fd;
+}
+
+int *load_connect_all(const struct load *load, int count, int64_t accepted_before)
+{
+	int *fds = load_allocate((size_t)count * sizeof(*fds));
+
+	for (int i = 0; i < count; i++) {
+		fds[i] = load_connect(load, i);
+		if (i % 64 == 63)
+			load_wait(load, &load->counts->accepted, accepted_before + i - AHEAD);
+	}
+	load_wait(load, &load->counts->accepted, accepted_before + count);
+	return fds;
+}
+
+void load_reset(int fd)
+{
+	struct linger linger = {.l_onoff = 1};
+
+	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) != 0)
+		bench_fail("SO_LINGER: %s", strerror(errno));
+	close(fd);
+}
+
+void load_reset_all(int *fds, int count)
+{
+	for (int i = 0; i < count; i++)
+		load_reset(fds[i]);
+	free(fds);
 }
 
 /* ---- the server's process */
@@ -257,6 +287,10 @@ static enum load_kind kind_of(const char *name)
 		return LOAD_RESET;
 	if (strcmp(name, "idle") == 0)
 		return LOAD_IDLE;
+	if (strcmp(name, "fanout") == 0)
+		return LOAD_FANOUT;
+	if (strcmp(name, "open") == 0)
+		return LOAD_OPEN;
 	bench_fail("--kind: there is no \"%s\"", name);
 }
 
@@ -275,6 +309,9 @@ static bool take_number(struct load *load, int option, const char *text)
 	case 'r':
 		load->requests = bench_number("requests", text, 10);
 		return true;
+	case 'R':
+		load->rate = bench_number("rate", text, 1);
+		return true;
 	case 'S':
 		load->server_cpu = (int)bench_number("server-cpu", text, 0);
 		return true;
@@ -290,8 +327,9 @@ static void take_options(struct load *load, int argc, char **argv)
 	static const struct option options[] = {{"kind", required_argument, NULL, 'k'},
 	    {"connections", required_argument, NULL, 'n'}, {"size", required_argument, NULL, 's'},
 	    {"depth", required_argument, NULL, 'd'}, {"requests", required_argument, NULL, 'r'},
-	    {"unix", no_argument, NULL, 'u'}, {"nagle", no_argument, NULL, 'g'},
-	    {"calls", no_argument, NULL, 'c'}, {"server-cpu", required_argument, NULL, 'S'},
+	    {"rate", required_argument, NULL, 'R'}, {"unix", no_argument, NULL, 'u'},
+	    {"nagle", no_argument, NULL, 'g'}, {"calls", no_argument, NULL, 'c'},
+	    {"server-cpu", required_argument, NULL, 'S'},
 	    {"client-cpu", required_argument, NULL, 'C'}, {"method", required_argument, NULL, 'm'},
 	    {NULL, 0, NULL, 0}};
 	int option;
@@ -314,6 +352,27 @@ static void take_options(struct load *load, int argc, char **argv)
 		bench_fail("\"%s\" is no option", argv[optind]);
 }
 
+static void run_client(struct load *load)
+{
+	switch (load->kind) {
+	case LOAD_ECHO:
+		load_run_echo(load);
+		break;
+	case LOAD_CHURN:
+	case LOAD_RESET:
+		load_run_churn(load);
+		break;
+	case LOAD_FANOUT:
+		load_run_fanout(load);
+		break;
+	case LOAD_OPEN:
+		load_run_open(load);
+		break;
+	case LOAD_IDLE: /* starts its servers itself */
+		break;
+	}
+}
+
 int load_main(int argc, char **argv, load_server_fn server, const char *request)
 {
 	struct load load = {.kind = LOAD_ECHO,
@@ -327,8 +386,10 @@ int load_main(int argc, char **argv, load_server_fn server, const char *request)
 	    .request = request};
 
 	take_options(&load, argc, argv);
-	if (load.kind != LOAD_ECHO && request != NULL)
-		bench_fail("this server does not count its connections: only --kind echo");
+	if (load.kind != LOAD_ECHO && load.kind != LOAD_OPEN && request != NULL)
+		bench_fail("this server does not count its connections: --kind echo or open");
+	if ((load.kind == LOAD_OPEN) != (load.rate > 0))
+		bench_fail("--rate goes with --kind open");
 	bench_want_files(load.connections + FILES_BESIDES);
 	load.counts = mmap(
 	    NULL, sizeof(*load.counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -340,10 +401,7 @@ int load_main(int argc, char **argv, load_server_fn server, const char *request)
 	}
 	load_start(&load, server);
 	bench_pin(load.client_cpu);
-	if (load.kind == LOAD_ECHO)
-		load_run_echo(&load);
-	else
-		load_run_churn(&load);
+	run_client(&load);
 	load_end(&load);
 	return 0;
 }

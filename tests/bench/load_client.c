@@ -30,11 +30,10 @@
 
 enum {
 	BATCH_OF_EVENTS = 256,
-	SCRATCH = 256 * 1024,   /* bytes received at a time */
-	SMALL = 4096,           /* bytes of a batch up to which all are compared */
-	SAMPLE = 16,            /* beyond, one batch in so many */
-	PATIENCE_MS = 10000,    /* a server that is silent for so long has failed */
-	REPLY_MAX = 1024 * 1024 /* of a reply to a request, with its head */
+	SCRATCH = 256 * 1024, /* bytes received at a time */
+	SMALL = 4096,         /* bytes of a batch up to which all are compared */
+	SAMPLE = 16,          /* beyond, one batch in so many */
+	PATIENCE_MS = 10000   /* a server that is silent for so long has failed */
 };
 
 struct connection {
@@ -50,8 +49,7 @@ struct client {
 	struct connection *connections;
 	size_t request_size, reply_size; /* of one */
 	size_t out_size, in_size;        /* of a batch */
-	unsigned char *reply;            /* what an answer looks like; NULL: like the request */
-	size_t date, date_end;           /* the bytes of it that may change */
+	struct load_reply reply;         /* what an answer looks like, unless it is an echo */
 	int64_t warm, done;              /* requests that go before; that were answered */
 	int64_t *times;                  /* of the measured requests */
 	int64_t cpu, wall;               /* at the start of the measured stretch */
@@ -60,81 +58,21 @@ struct client {
 	unsigned char *scratch;
 };
 
-static void *allocate(size_t size)
-{
-	void *memory = calloc(1, size);
-
-	if (memory == NULL)
-		bench_fail("out of memory");
-	return memory;
-}
-
-/* ---- what an answer must be */
-
-/* One request over a blocking connection: learns how long a reply is and where its date stands. */
-static void learn_reply(struct client *client)
-{
-	const char *request = client->load->request;
-	size_t length = 0, whole = 0;
-	int fd = load_connect(client->load, 0);
-	char *reply = allocate(REPLY_MAX + 1), *date, *body;
-
-	if (send(fd, request, strlen(request), MSG_NOSIGNAL) != (ssize_t)strlen(request))
-		load_fail(client->load, "cannot send the first request");
-	while (whole == 0 || length < whole) {
-		ssize_t count = recv(fd, reply + length, REPLY_MAX - length, 0);
-
-		if (count <= 0)
-			load_fail(client->load, "no reply to the first request");
-		length += (size_t)count;
-		body = strstr(reply, "\r\n\r\n");
-		if (body != NULL)
-			whole = (size_t)(body + 4 - reply) + (size_t)client->load->size;
-	}
-	if (strncmp(reply, "HTTP/1.1 200 ", 13) != 0 || length != whole)
-		bench_fail("the reply is not as expected: %s", reply);
-	date = strstr(reply, "\r\nDate: ");
-	if (date != NULL) {
-		client->date = (size_t)(date - reply) + 2;
-		client->date_end = (size_t)(strstr(date + 2, "\r\n") - reply);
-	}
-	client->reply = (unsigned char *)reply;
-	client->reply_size = length;
-	close(fd);
-}
-
-static bool equal(const unsigned char *a, const unsigned char *b, size_t from, size_t to)
-{
-	return from >= to || memcmp(a + from, b, to - from) == 0;
-}
+/* ---- one connection */
 
 /* Compare bytes that begin at `position` of the batch. */
 static void check(const struct client *client, const struct connection *connection,
     const unsigned char *bytes, size_t position, size_t count)
 {
-	bool same = true;
+	bool same;
 
-	if (client->reply == NULL)
-		same = equal(connection->data, bytes, position, position + count);
-	while (client->reply != NULL && count > 0 && same) {
-		size_t from = position % client->reply_size, to = from + count;
-		size_t late;
-
-		if (to > client->reply_size)
-			to = client->reply_size;
-		same = equal(client->reply, bytes, from, to < client->date ? to : client->date);
-		late = from > client->date_end ? from : client->date_end;
-		if (late < to)
-			same = same && equal(client->reply, bytes + (late - from), late, to);
-		position += to - from;
-		bytes += to - from;
-		count -= to - from;
-	}
+	if (client->reply.bytes == NULL)
+		same = memcmp(connection->data + position, bytes, count) == 0;
+	else
+		same = load_reply_equal(&client->reply, bytes, position, count);
 	if (!same)
 		bench_fail("batch %lld was answered wrongly", (long long)connection->batch);
 }
-
-/* ---- one connection */
 
 static void send_rest(struct client *client, struct connection *connection)
 {
@@ -230,13 +168,13 @@ static void receive(struct client *client, struct connection *connection)
 /* ---- all of them */
 
 static void open_connection(
-    struct client *client, struct connection *connection, int number, int epfd)
+    struct client *client, struct connection *connection, int number, int fd, int epfd)
 {
 	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = connection};
 	const char *request = client->load->request;
 
-	connection->fd = load_connect(client->load, number);
-	connection->data = allocate(client->out_size);
+	connection->fd = fd;
+	connection->data = load_allocate(client->out_size);
 	for (size_t i = 0; i < client->out_size; i++)
 		connection->data[i] = request != NULL
 					  ? (unsigned char)request[i % client->request_size]
@@ -249,10 +187,14 @@ static void run(struct client *client)
 {
 	const struct load *load = client->load;
 	struct epoll_event events[BATCH_OF_EVENTS];
-	int epfd = epoll_create1(EPOLL_CLOEXEC);
+	int epfd = epoll_create1(EPOLL_CLOEXEC), *fds = NULL;
 
+	if (load->request == NULL) /* such servers count what they accept */
+		fds = load_connect_all(load, load->connections, 0);
 	for (int i = 0; i < load->connections; i++)
-		open_connection(client, &client->connections[i], i, epfd);
+		open_connection(client, &client->connections[i], i,
+		    fds != NULL ? fds[i] : load_connect(load, i), epfd);
+	free(fds);
 	for (int i = 0; i < load->connections; i++)
 		next_batch(client, &client->connections[i]);
 	while (client->done < client->warm + load->requests) {
@@ -272,19 +214,11 @@ static void run(struct client *client)
 	close(epfd);
 }
 
-static int compare(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void report(const struct client *client)
 {
 	const struct load *load = client->load;
 	double requests = (double)load->requests;
 
-	qsort(client->times, (size_t)load->requests, sizeof(*client->times), compare);
 	if (load->calls) {
 		/* strace slows the server down, so that no time means anything. */
 		bench_report("calls", (double)client->calls / requests);
@@ -293,8 +227,9 @@ static void report(const struct client *client)
 	bench_report("cpu_us", (double)client->cpu / 1e3 / requests);
 	bench_report("wall_us", (double)client->wall / 1e3 / requests);
 	bench_report("busy", (double)client->cpu / (double)client->wall);
-	bench_report("p50_us", (double)client->times[load->requests / 2] / 1e3);
-	bench_report("p99_us", (double)client->times[load->requests * 99 / 100] / 1e3);
+	load_sort(client->times, load->requests);
+	bench_report("p50_us", load_percentile_us(client->times, load->requests, 50));
+	bench_report("p99_us", load_percentile_us(client->times, load->requests, 99));
 }
 
 void load_run_echo(struct load *load)
@@ -304,21 +239,22 @@ void load_run_echo(struct load *load)
 	client.request_size = client.reply_size = (size_t)load->size;
 	if (load->request != NULL) {
 		client.request_size = strlen(load->request);
-		learn_reply(&client);
+		load_learn_reply(load, &client.reply);
+		client.reply_size = client.reply.size;
 	}
 	client.out_size = client.request_size * (size_t)load->depth;
 	client.in_size = client.reply_size * (size_t)load->depth;
-	client.connections = allocate((size_t)load->connections * sizeof(*client.connections));
-	client.times = allocate((size_t)load->requests * sizeof(*client.times));
-	client.scratch = allocate(SCRATCH);
+	client.connections = load_allocate((size_t)load->connections * sizeof(*client.connections));
+	client.times = load_allocate((size_t)load->requests * sizeof(*client.times));
+	client.scratch = load_allocate(SCRATCH);
 	run(&client);
 	report(&client);
 	for (int i = 0; i < load->connections; i++) {
-		close(client.connections[i].fd);
+		load_reset(client.connections[i].fd);
 		free(client.connections[i].data);
 	}
 	free(client.connections);
 	free(client.times);
 	free(client.scratch);
-	free(client.reply);
+	free(client.reply.bytes);
 }

@@ -5,9 +5,9 @@
  *
  * churn: the server's CPU time from before the first connection until it has closed the last one,
  * a connection. The client opens them one after the other, as fast as it can but never more than
- * AHEAD ahead of the server, whose backlog would overflow otherwise; then it closes them all. On
- * the loopback device the server's last segment makes the client's TIME_WAIT in the server's own
- * time: on all servers alike, but not their doing.
+ * a few hundred ahead of the server, whose backlog would overflow otherwise; then it closes them
+ * all. On the loopback device the server's last segment makes the client's TIME_WAIT in the
+ * server's own time: on all servers alike, but not their doing.
  *
  * reset: as churn, but the client resets the connections, and there is no TIME_WAIT.
  *
@@ -36,43 +36,25 @@
 #include <unistd.h>
 
 enum {
-	AHEAD = 512,       /* connections that the server need not have accepted yet */
 	WARM = 16,         /* connections that come and go before anything is measured */
 	N_CACHES = 1024,   /* of the kernel's allocator, at most */
 	SETTLE_US = 200000 /* for the kernel to finish freeing */
 };
 
-static int *open_all(const struct load *load, int count, int64_t accepted_before)
-{
-	int *fds = calloc((size_t)count, sizeof(*fds));
-
-	if (fds == NULL)
-		bench_fail("out of memory");
-	for (int i = 0; i < count; i++) {
-		fds[i] = load_connect(load, i);
-		if (i % 64 == 63)
-			load_wait(load, &load->counts->accepted, accepted_before + i - AHEAD);
-	}
-	load_wait(load, &load->counts->accepted, accepted_before + count);
-	return fds;
-}
-
 static void close_all(int *fds, int count, bool reset)
 {
-	struct linger linger = {.l_onoff = 1};
-
-	for (int i = 0; i < count; i++) {
-		if (reset &&
-		    setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) != 0)
-			bench_fail("SO_LINGER: %s", strerror(errno));
-		close(fds[i]);
+	if (reset) {
+		load_reset_all(fds, count);
+		return;
 	}
+	for (int i = 0; i < count; i++)
+		close(fds[i]);
 	free(fds);
 }
 
 void load_run_churn(struct load *load)
 {
-	int *fds = open_all(load, WARM, 0);
+	int *fds = load_connect_all(load, WARM, 0);
 	bool reset = load->kind == LOAD_RESET;
 	int64_t cpu, wall;
 
@@ -80,7 +62,7 @@ void load_run_churn(struct load *load)
 	load_wait(load, &load->counts->closed, WARM);
 	cpu = bench_cpu_ns(load->server);
 	wall = bench_wall_ns();
-	fds = open_all(load, load->connections, WARM);
+	fds = load_connect_all(load, load->connections, WARM);
 	bench_report("open_us",
 	    (double)(bench_cpu_ns(load->server) - cpu) / 1e3 / (double)load->connections);
 	close_all(fds, load->connections, reset);
@@ -190,7 +172,7 @@ static void use_once(const struct load *load, const int *fds, int count)
 static void measure(struct load *load, bool use, double *user, double *kernel)
 {
 	static struct slabs before, after;
-	int *warm = open_all(load, WARM, 0), *fds;
+	int *warm = load_connect_all(load, WARM, 0), *fds;
 	double start;
 
 	if (use)
@@ -198,7 +180,7 @@ static void measure(struct load *load, bool use, double *user, double *kernel)
 	usleep(SETTLE_US);
 	start = private_bytes(load->server);
 	read_slabs(&before);
-	fds = open_all(load, load->connections, WARM);
+	fds = load_connect_all(load, load->connections, WARM);
 	if (use)
 		use_once(load, fds, load->connections);
 	usleep(SETTLE_US);
@@ -207,8 +189,8 @@ static void measure(struct load *load, bool use, double *user, double *kernel)
 	*kernel = growth(&before, &after, load->connections) / load->connections;
 	if (after.count == 0)
 		*kernel = -1;
-	close_all(fds, load->connections, true);
-	close_all(warm, WARM, true);
+	load_reset_all(fds, load->connections);
+	load_reset_all(warm, WARM);
 }
 
 /* The server that does nothing but accept. */
