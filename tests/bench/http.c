@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Rows 4, 5 and 14: evhttp, answering GET with a body of `size` bytes, connections kept alive.
+ * Rows 4, 5, 14 and 16: evhttp, answering GET with a body of `size` bytes, connections kept alive.
  *
  * evhttp is in libevent_extra, which is the system's own for all peers; what is under it, buffers,
  * bufferevents, the listener and the loop, is the library that is measured.

@@ -7,28 +7,30 @@ if (!exists("terminal_is")) terminal_is = "svg"
 if (terminal_is eq "svg") set terminal svg size 860,560 dynamic font "Helvetica,15" background "white"; \
 else set terminal pngcairo size 860,560 font "Helvetica,11" background "white"
 set output output_file
+set encoding utf8
 set datafile missing "-"
 set key top left reverse Left samplen 3
 set grid xtics ytics linecolor rgb "#dddddd"
 set border 3
 set tics nomirror
 set ylabel "server CPU a request, µs"
-set offsets 0, 0, 0, 0
+set format y "%g"
 
 if (row eq "conns") {
 	set title "Echo of 64 B: cost against connections"
 	set xlabel "connections, all active"
-	set logscale xy
+	set logscale x
 	set xtics ("1" 1, "8" 8, "64" 64, "256" 256, "1,000" 1000, "5,000" 5000, "15,000" 15000)
 	set key top right
-	unset logscale y
 	set logscale y 2
-	set yrange [2:128]
+	set yrange [2:*]
+	set xrange [1:20000]
 }
 if (row eq "size") {
 	set title "Echo: cost against message size"
 	set xlabel "bytes a message (64 connections; 4 from 64 KiB up)"
 	set logscale xy
+	set xrange [1:1500000]
 	set xtics ("1" 1, "8" 8, "64" 64, "512" 512, "4 Ki" 4096, "16 Ki" 16384, "64 Ki" 65536, "256 Ki" 262144, "1 Mi" 1048576)
 }
 if (row eq "depth") {

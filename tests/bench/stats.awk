@@ -151,7 +151,7 @@ function most_verdict(x, most) {
 }
 
 # Sets n_missed (targets that are not met), n_slower (lines with a target on which the readiness ring is slower),
-# n_ratios, n_noisy, and machine_* of the fixed piece of work, in milliseconds of CPU.
+# n_ratios, n_noisy, n_noisy_targets, and machine_* of the fixed piece of work, in milliseconds of CPU.
 function judge(    i, j, v, x, n, list) {
 	for (i = 1; i <= n_lines; i++) {
 		v = verdict(i)
@@ -161,6 +161,7 @@ function judge(    i, j, v, x, n, list) {
 			if (ratio(line[i], peers[j]) >= 0) {
 				n_ratios++
 				n_noisy += ratio_spread > NOISY
+				n_noisy_targets += ratio_spread > NOISY && has_target(i)
 			}
 	}
 	for (i = 1; i <= n_limits; i++)
@@ -187,8 +188,8 @@ function noise_text() {
 		return "With one round nothing is known of how far the ratios spread."
 	if (!n_noisy)
 		return sprintf("None of %d ratios spread by more than %d %%.", n_ratios, NOISY * 100)
-	return sprintf("%d of %d ratios spread by more than %d %%: do not trust them (marked *).", n_noisy, n_ratios,
-		NOISY * 100)
+	return sprintf("%d of %d ratios spread by more than %d %%: do not trust them (marked *; %d of them have a target).",
+		n_noisy, n_ratios, NOISY * 100, n_noisy_targets)
 }
 
 function machine_text() {
