@@ -30,16 +30,12 @@ function print_summary() {
 		"io_uring and readiness are this library with and without io_uring.\n"
 }
 
-function print_ratios(    i, v) {
+function print_ratios(    i) {
 	print "| row | what | io_uring | readiness | need | goal | verdict |"
 	print "| --- | --- | --- | --- | --- | --- | --- |"
-	for (i = 1; i <= n_lines; i++) {
-		v = verdict(i)
-		if (readiness_verdict(i) != "")
-			v = v (v == "" ? "" : ", ") "readiness slower"
+	for (i = 1; i <= n_lines; i++)
 		printf "| %s | %s | %s | %s | %s | %s | %s |\n", row_of[i], text[i], ratio_text(ratio(line[i], "io_uring")),
-			ratio_text(ratio(line[i], "readiness")), need[i], goal[i], v
-	}
+			ratio_text(ratio(line[i], "readiness")), need[i], goal[i], verdicts(i)
 }
 
 function print_costs(    i, j) {

@@ -24,9 +24,8 @@ function print_ratios(    i) {
 	printf "\nStock's cost divided by this library's: median of the rounds (lowest-highest), more is better\n"
 	printf "%-5s %-53s %-21s %-21s %5s %5s\n", "row", "what", "io_uring", "readiness", "need", "goal"
 	for (i = 1; i <= n_lines; i++)
-		printf "%-5s %-53s %-21s %-21s %5s %5s %s%s\n", row_of[i], text[i],
-			ratio_text(ratio(line[i], "io_uring")), ratio_text(ratio(line[i], "readiness")), need[i], goal[i],
-			verdict(i), readiness_verdict(i) != "" ? " readiness slower" : ""
+		printf "%-5s %-53s %-21s %-21s %5s %5s %s\n", row_of[i], text[i], ratio_text(ratio(line[i], "io_uring")),
+			ratio_text(ratio(line[i], "readiness")), need[i], goal[i], verdicts(i)
 }
 
 function print_limits(    i, x) {

@@ -129,6 +129,14 @@ function readiness_verdict(i,    x) {
 	return x >= 0 && sprintf("%.2f", x) + 0 < SLOWER ? "slower" : ""
 }
 
+# Both, for the tables.
+function verdicts(i,    both) {
+	both = verdict(i)
+	if (readiness_verdict(i) != "")
+		both = both (both == "" ? "" : ", ") "readiness slower"
+	return both
+}
+
 # The raw server that io_uring is compared with: "raw" is the one with the lower cost.
 function raw_peer(i,    a, b) {
 	if (limit_raw[i] != "raw")
