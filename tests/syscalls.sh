@@ -25,7 +25,7 @@ fi
 build()
 {
 	# shellcheck disable=SC2086 # lists of flags
-	(cd "$bench" && $CC -std=gnu11 -O2 -o "$work/$1" "$3" load.c load_client.c load_idle.c bench.c $2)
+	(cd "$bench" && $CC -std=gnu11 -O2 -o "$work/$1" "$3" load*.c bench.c $2)
 }
 
 # count NAME DIRECTORY [OPTION...]

@@ -7,7 +7,6 @@ if (!exists("terminal_is")) terminal_is = "svg"
 if (terminal_is eq "svg") set terminal svg size 860,560 dynamic font "Helvetica,15" background "white"; \
 else set terminal pngcairo size 860,560 font "Helvetica,11" background "white"
 set output output_file
-set encoding utf8
 set datafile missing "-"
 set key top left reverse Left samplen 3
 set grid xtics ytics linecolor rgb "#dddddd"

@@ -229,7 +229,7 @@ open_loop() { # CASE TEXT PROGRAM ARGUMENT...
 
 row_16() {
 	local quick_share=1
-	[ "$quick" = no ] || quick_share=4
+	[ "$quick" = no ] || quick_share=2
 	if [ "$cpu_client" = "$cpu_server" ]; then
 		note "row 16: skipped, its client needs a CPU of its own"
 		return
