@@ -280,7 +280,7 @@ row_conns() {
 	few_rounds
 	peers="stock io_uring readiness raw-epoll $raw_uring"
 	for n in $counts; do
-		show conns "$n" cpu_us us - - "echo, 64 B, $n connections: a request"
+		show conns "$n" cpu_us us - - "echo, 64 B x $n: a request"
 	done
 	growth conns 15000 64 cpu_us 1.3 "echo, 64 B: a request with 15,000 connections against 64"
 	for ((round = 1; round <= rounds; round++)); do
@@ -300,7 +300,7 @@ row_size() {
 	peers="stock io_uring readiness raw-epoll $raw_uring"
 	for size in $sizes; do
 		few=$((size >= 65536 ? 4 : 64))
-		show size "$size" cpu_us us - - "echo, $size B, $few connections: a request"
+		show size "$size" cpu_us us - - "echo, $size B x $few: a request"
 	done
 	for ((round = 1; round <= rounds; round++)); do
 		for size in $sizes; do
