@@ -150,6 +150,7 @@ struct event_base {
 					 ev_timeout, never later */
 	int64_t now_us;               /* the cached time; 0: none */
 	struct timeval now_tv;        /* the same, where there is one */
+	bool quick;                   /* there is one, no lock, and no debug mode */
 	struct timeval tv_clock_diff; /* wall clock minus monotonic clock */
 	int64_t clock_diff_at_us;     /* when that was last looked at */
 	struct evutil_monotonic_timer monotonic_timer;

@@ -204,37 +204,58 @@ int event_add_nolock_(struct event *ev, const struct timeval *tv, int tv_is_abso
 	return 0;
 }
 
-/*
- * What servers do most: an event that is waiting, and not about to run, gets a later deadline. It
- * comes down to one store. True iff that is what it was, and it is done. Whatever else event_add
- * has to do is left to the long way.
- */
-static bool put_off(struct event_base *base, struct event *ev, const struct timeval *tv)
+/* True iff the event waits, and is not about to run. */
+static inline bool waits(const struct event *ev)
 {
 	const short look = EVLIST_TIMEOUT | EVLIST_ACTIVE | EVLIST_ACTIVE_LATER | EVLIST_FINALIZING;
 
-	if (!tv || (ev->ev_flags & look) != EVLIST_TIMEOUT || ev->ev_events & EV_SIGNAL ||
-	    (ev->ev_events & EVC_IO && !(ev->ev_flags & EVLIST_INSERTED)) || event_debug_mode_on_ ||
-	    !evc_timeout_put_off(base, ev, tv))
+	return (ev->ev_flags & look) == EVLIST_TIMEOUT &&
+	       (!(ev->ev_events & (EVC_IO | EV_SIGNAL)) || ev->ev_flags & EVLIST_INSERTED);
+}
+
+/*
+ * What servers do most: an event that waits gets a later deadline. It comes down to one store. True
+ * iff that is what it was, and it is done. Whatever else event_add has to do is left to the long
+ * way.
+ */
+static inline bool put_off(struct event *ev, const struct timeval *tv, const struct timeval *now)
+{
+	if (!evc_timeout_move(ev, tv, now))
 		return false;
 	if (ev->ev_closure == EV_CLOSURE_EVENT_PERSIST)
 		ev->ev_io_timeout = *tv;
 	return true;
 }
 
-int event_add(struct event *ev, const struct timeval *tv)
+static __attribute__((noinline)) int add(struct event *ev, const struct timeval *tv)
 {
 	struct event_base *base = ev->ev_base;
-	int r;
+	int r = -1;
 
 	if (!base) {
 		event_warnx("event_add: event has no event_base set");
 		return -1;
 	}
 	EVBASE_LOCK(base);
-	r = put_off(base, ev, tv) ? 0 : event_add_nolock_(ev, tv, 0);
+	if (tv && waits(ev) && !base->quick && !event_debug_mode_on_ &&
+	    !(ev->ev_events & EV_SIGNAL)) {
+		struct timeval now = evc_now_to_add(base, tv->tv_sec);
+
+		r = put_off(ev, tv, &now) ? 0 : -1;
+	}
+	if (r < 0)
+		r = event_add_nolock_(ev, tv, 0);
 	EVBASE_UNLOCK(base);
 	return r;
+}
+
+int event_add(struct event *ev, const struct timeval *tv)
+{
+	const struct event_base *base = ev->ev_base;
+
+	if (base && base->quick && tv && waits(ev) && put_off(ev, tv, &base->now_tv))
+		return 0;
+	return add(ev, tv);
 }
 
 /* Off the queue of callbacks to run. */

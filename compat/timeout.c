@@ -22,6 +22,11 @@
 /* How often the offset of the wall clock is looked at again. */
 #define CLOCK_SYNC_US (5 * 1000000)
 
+/* A loop that goes to sleep makes sure that it is for a deadline if it would wake within this time;
+ * keys that are later are left to become outdated further. So it wakes for nothing no more often
+ * than once in this time, and one that is busy seldom has to look at what was put off. */
+#define SETTLE_AHEAD_US 1000000
+
 /* Intervals from here on may start up to a tick late. */
 #define COARSE_FROM_S 1
 
@@ -117,15 +122,17 @@ struct timeval evc_now_to_add(struct event_base *base, time_t interval_s)
 void evc_time_forget(struct event_base *base)
 {
 	base->now_us = 0;
+	base->quick = false;
 }
 
 void evc_time_update(struct event_base *base)
 {
-	base->now_us = 0;
+	evc_time_forget(base);
 	if (base->flags & EVENT_BASE_FLAG_NO_CACHE_TIME)
 		return;
 	base->now_us = evc_now(base);
 	base->now_tv = evc_us_tv(base->now_us);
+	base->quick = !base->th_base_lock && !event_debug_mode_on_;
 }
 
 int evc_timeout_reserve(struct event_base *base)
@@ -157,16 +164,19 @@ static void common_insert(struct evc_common *c, struct event *ev)
 	TAILQ_INSERT_HEAD(&c->events, ev, ev_common_next);
 }
 
+static void note_key(struct event *ev, int64_t key)
+{
+	ev->ev_common_next.tqe_prev = (struct event **)(intptr_t)key;
+}
+
 /* Both before and after the deadline is one of the heap. */
 static bool heap_move(struct event_base *base, struct event *ev, int64_t at_us)
 {
-	struct evu_heap *h = &base->timeheap;
-	int64_t old = evc_tv_us(&ev->ev_timeout);
-
 	ev->ev_timeout = evc_us_tv(at_us);
-	if (at_us >= old || at_us >= h->slots[ev->ev_heap_pos].key)
+	if (at_us >= evc_timeout_key(ev))
 		return false;
-	evu_heap_raise(h, &ev->ev_heap_pos, at_us);
+	note_key(ev, at_us);
+	evu_heap_raise(&base->timeheap, &ev->ev_heap_pos, at_us);
 	return ev->ev_heap_pos == 0;
 }
 
@@ -192,6 +202,7 @@ bool evc_timeout_set(
 			common_schedule(c);
 		return false; /* the queue's event has told the loop */
 	}
+	note_key(ev, at_us);
 	ev->ev_heap_pos = -1;
 	evu_heap_push(&base->timeheap, at_us, &ev->ev_heap_pos);
 	return ev->ev_heap_pos == 0;
@@ -216,31 +227,31 @@ bool evc_timeout_clear(struct event_base *base, struct event *ev)
 	return first;
 }
 
-/* The first event by its true deadline; NULL: none. */
-static struct event *first_event(struct event_base *base)
+/* Gives the first entry its true deadline as its key. False: it had it. */
+static bool settle_top(struct evu_heap *h)
 {
-	const struct evu_heap_slot *top;
+	struct event *ev = of_pos(evu_heap_top(h)->pos);
+	int64_t at = evc_tv_us(&ev->ev_timeout);
 
-	while ((top = evu_heap_top(&base->timeheap))) {
-		struct event *ev = of_pos(top->pos);
-		int64_t at = evc_tv_us(&ev->ev_timeout);
-
-		if (at == top->key)
-			return ev;
-		evu_heap_rekey_top(&base->timeheap, at);
-	}
-	return NULL;
+	if (at == evu_heap_top(h)->key)
+		return false;
+	note_key(ev, at);
+	evu_heap_rekey_top(h, at);
+	return true;
 }
 
 int64_t evc_timeout_next(struct event_base *base)
 {
-	/* Waiting for an outdated key is harmless, but sleeping until a true one saves a turn. */
-	const struct event *ev = first_event(base);
-	int64_t left;
+	struct evu_heap *h = &base->timeheap;
+	int64_t now, left;
 
-	if (!ev)
+	if (!evu_heap_top(h))
 		return -1;
-	left = evc_tv_us(&ev->ev_timeout) - evc_now(base);
+	now = evc_now(base);
+	/* Waking for an outdated key is harmless, but wants to be rare. */
+	while (evu_heap_top(h)->key < now + SETTLE_AHEAD_US && settle_top(h))
+		continue;
+	left = evu_heap_top(h)->key - now;
 	if (left <= 0)
 		return 0;
 	return left < INT64_MAX / 1000 ? left * 1000 : INT64_MAX;
@@ -265,17 +276,15 @@ static void expire(struct event *ev)
 
 void evc_timeout_expire(struct event_base *base)
 {
-	struct event *ev;
+	struct evu_heap *h = &base->timeheap;
 	int64_t now;
 
-	if (!evu_heap_top(&base->timeheap))
+	if (!evu_heap_top(h))
 		return;
 	now = evc_now(base);
-	while (evu_heap_top(&base->timeheap) && evu_heap_top(&base->timeheap)->key <= now) {
-		ev = first_event(base);
-		if (evc_tv_us(&ev->ev_timeout) > now)
-			break;
-		expire(ev);
+	while (evu_heap_top(h) && evu_heap_top(h)->key <= now) {
+		if (!settle_top(h))
+			expire(of_pos(evu_heap_top(h)->pos));
 	}
 }
 
@@ -417,6 +426,7 @@ void evc_timeout_assert_ok(struct event_base *base)
 
 		evc_assert(ev->ev_flags & EVLIST_TIMEOUT);
 		evc_assert(ev->ev_heap_pos == i);
+		evc_assert(h->slots[i].key == evc_timeout_key(ev));
 		evc_assert(h->slots[i].key <= evc_tv_us(&ev->ev_timeout));
 		evc_assert(i == 0 || h->slots[(i - 1) / 4].key <= h->slots[i].key);
 	}
