@@ -68,6 +68,95 @@ static void timers_in_order_of_time(void)
 	say("events left: %d", event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED));
 }
 
+enum { MOVED = 64, MOVES = 4000 };
+
+static struct event *moved[MOVED];
+
+/* Every timer is moved many times, later and earlier, and some are deleted; no two are due at the
+ * same time in the end. */
+static void move_about_cb(evutil_socket_t fd, short what, void *arg)
+{
+	unsigned random = 12345;
+
+	(void)fd;
+	(void)what;
+	(void)arg;
+	for (int i = 0; i < MOVES; i++) {
+		random = random * 1103515245u + 12345u;
+		struct event *ev = moved[random >> 16 & (MOVED - 1)];
+		struct timeval tv = msec((long)(1 + (random >> 8 & 0xff)));
+		if ((random >> 4 & 15) == 0)
+			event_del(ev);
+		else
+			event_add(ev, &tv);
+	}
+	for (int i = 0; i < MOVED; i++) {
+		struct timeval tv = {0, 1000 + i * 37 % MOVED * 10};
+		if (i % 5 != 0)
+			event_add(moved[i], &tv);
+	}
+	for (int i = 0; i < MOVED; i += 5) {
+		struct timeval long_before = {0, 100 + i}, long_after = {100000, 999999};
+		event_add(moved[i], i % 2 ? &long_before : &long_after);
+	}
+}
+
+static void move_about(void)
+{
+	static char names[MOVED][8];
+
+	for (int i = 0; i < MOVED; i++) {
+		struct timeval tv = msec(50 + i);
+		snprintf(names[i], sizeof(names[i]), "%d", i);
+		moved[i] = new_event(names[i]);
+		event_add(moved[i], &tv);
+	}
+	for (int turn = 0; turn < 3; turn++) {
+		event_base_once(base, -1, EV_TIMEOUT, move_about_cb, NULL, &at_once);
+		one_pass(base);
+		sleep_ms(20);
+		one_pass(base);
+		say("events left: %d", event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED));
+	}
+}
+
+static void timers_moved_about(void)
+{
+	base = new_base();
+	move_about();
+}
+
+/* Without the cached time another way through event_add is taken. */
+static void timers_moved_about_without_a_cache(void)
+{
+	static const char *const names[] = {"a", "b", "c", "d"};
+	struct event *ev[4];
+
+	base = new_base();
+	for (int i = 0; i < 4; i++) {
+		struct timeval tv = {10, 0}, later = {20 + i, 999999}, when, now;
+		ev[i] = new_event(names[i]);
+		event_add(ev[i], &tv);
+		event_add(ev[i], &later);
+		evutil_gettimeofday(&now, NULL);
+		event_pending(ev[i], EV_TIMEOUT, &when);
+		say("%s: put off: %s", names[i],
+		    yes(labs((long)(when.tv_sec - now.tv_sec) - 21 - i) <= 1));
+		/* Earlier than it was, but not than it was first. */
+		later.tv_sec = 14;
+		event_add(ev[i], &later);
+		event_pending(ev[i], EV_TIMEOUT, &when);
+		say("brought forward: %s", yes(labs((long)(when.tv_sec - now.tv_sec) - 15) <= 1));
+		say("normalized: %s", yes(when.tv_usec >= 0 && when.tv_usec < 1000000));
+	}
+	for (int i = 0; i < 4; i++) {
+		struct timeval tv = msec(1 + 10 * (3 - i));
+		event_add(ev[i], &tv);
+	}
+	sleep_ms(50);
+	one_pass(base);
+}
+
 static void active_then_fds_then_timers(void)
 {
 	struct timeval soon = msec(1);
@@ -416,6 +505,8 @@ static void time_without_a_cache(void)
 
 static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(timers_in_order_of_time),
+    DIFF_SCENARIO(timers_moved_about),
+    DIFF_SCENARIO(timers_moved_about_without_a_cache),
     DIFF_SCENARIO(active_then_fds_then_timers),
     DIFF_SCENARIO(pending_of_a_timer),
     DIFF_SCENARIO(remove_timer),
