@@ -15,7 +15,7 @@ function print_facts(    part, text_line) {
 		printf "- %s: %s\n", part[1], part[2]
 	}
 	close(facts)
-	printf "- rounds: %d (at most 3 in the rows idle, conns, size and depth, and with 1e7 timers)\n", rounds
+	printf "- rounds: %d (at most 3 in the rows 12, 14, idle, conns, size and depth, and with 1e7 timers)\n", rounds
 	if (quick == "yes")
 		printf "\n**A quick run: less work and fewer rounds, its numbers are for a first look.**\n"
 }

@@ -17,6 +17,11 @@ load() { # ROW CASE METRIC PROGRAM ARGUMENT...
 	measure "$@" --server-cpu "$cpu_server" --client-cpu "$cpu_client"
 }
 
+# For what takes long, or varies little: bytes, system calls, a curve. The caller has a `rounds` of its own.
+few_rounds() {
+	[ "$rounds" -le 3 ] || rounds=3
+}
+
 row_1() {
 	peers="stock io_uring readiness raw-epoll $raw_uring"
 	show 1 tcp cpu_us us 1.5 - "bufferevent echo, TCP, 64 B x 64: a request"
@@ -139,7 +144,8 @@ row_11() {
 }
 
 row_12() {
-	local connections=$((15000 / share))
+	local connections=$((15000 / share)) rounds=$rounds
+	few_rounds
 	peers="stock io_uring readiness raw-epoll $raw_uring"
 	show 12 idle user_B B 3.5 - "$connections idle bufferevents: user space, each"
 	if [ -r /proc/slabinfo ]; then
@@ -161,6 +167,8 @@ row_13() {
 }
 
 row_14() {
+	local rounds=$rounds
+	few_rounds
 	peers="stock io_uring readiness raw-epoll $raw_uring"
 	show 14 echo calls "" 100 - "system calls a request, echo of row 1"
 	load 14 echo calls echo --calls --requests $((10000 / share))
@@ -243,10 +251,6 @@ row_16() {
 # ---- growth and sweeps
 #
 # The rounds are the outer loop here: what the machine does in a minute falls on all points of a curve.
-
-few_rounds() {
-	[ "$rounds" -le 3 ] || rounds=3
-}
 
 # What one more or one active descriptor costs beside idle ones.
 row_idle() {
