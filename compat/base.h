@@ -86,12 +86,15 @@ struct event_once {
 };
 
 struct evc_fd;
+struct evc_fd_slab;
 
 /* Maps fds to what is watched of them. Slots are made at the first add and kept until the base is
  * freed. */
 struct evc_fdmap {
 	struct evc_fd **slots;
 	int len;
+	struct evc_fd_slab *slabs; /* where they lie; the first one has unused ones at its end */
+	int n_used;                /* in the first one */
 };
 
 struct evc_sigmap {

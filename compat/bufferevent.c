@@ -413,24 +413,6 @@ int bufferevent_enable_locking_(struct bufferevent *bev, void *lock)
 
 /* ---- references and the end ---- */
 
-/* The argument of the callback that was finalized: the bufferevent (also for the deferred callback,
- * whose struct begins with it), or the buffer whose own deferred callback it was. */
-static struct bufferevent *finalized(struct event_callback *evcb, void *arg)
-{
-	struct evbuffer *buf = arg;
-
-	_Static_assert(offsetof(struct bufferevent_private, bev) == 0, "they have one address");
-	_Static_assert(
-	    offsetof(struct evbuffer, deferred) != offsetof(struct bufferevent, ev_read) &&
-		offsetof(struct evbuffer, deferred) != offsetof(struct bufferevent, ev_write) &&
-		offsetof(struct evbuffer, deferred) !=
-		    offsetof(struct bufferevent_private, deferred),
-	    "a callback's place tells whose it is");
-	if ((char *)evcb == (char *)arg + offsetof(struct evbuffer, deferred))
-		return buf->parent;
-	return arg;
-}
-
 /* The lock must outlive the bufferevent below if that has got it from this one. */
 static void leave_lock_to(struct bufferevent *underlying, struct bufferevent_private *p)
 {
@@ -447,6 +429,7 @@ static void leave_to_others(struct evbuffer *buf)
 	if (buf->refcnt < 2)
 		return;
 	buf->parent = NULL;
+	buf->sends = 0;
 	if (!buf->lock)
 		return;
 	EVTHREAD_ALLOC_LOCK(buf->lock, EVTHREAD_LOCKTYPE_RECURSIVE);
@@ -456,10 +439,12 @@ static void leave_to_others(struct evbuffer *buf)
 /* The reference to the one below is given up last: the lock may be its. */
 static void finalize_cb(struct event_callback *evcb, void *arg)
 {
-	struct bufferevent *bev = finalized(evcb, arg);
+	struct bufferevent *bev = arg;
 	struct bufferevent_private *p = BEV_UPCAST(bev);
 	struct bufferevent *underlying;
 
+	_Static_assert(offsetof(struct bufferevent_private, bev) == 0, "they have one address");
+	(void)evcb;
 	BEV_LOCK(bev);
 	underlying = bufferevent_get_underlying(bev);
 	if (bev->be_ops->destruct)
@@ -477,7 +462,10 @@ static void finalize_cb(struct event_callback *evcb, void *arg)
 
 	if (p->own_lock)
 		EVTHREAD_FREE_LOCK(p->lock, EVTHREAD_LOCKTYPE_RECURSIVE);
-	mm_free((char *)bev - bev->be_ops->mem_offset);
+	if (BEV_IS_SOCKET(bev))
+		evc_sock_memory_gone(bev);
+	else
+		mm_free((char *)bev - bev->be_ops->mem_offset);
 	if (underlying)
 		bufferevent_decref(underlying);
 }
@@ -486,15 +474,20 @@ static void finalize(struct bufferevent *bev)
 {
 	struct bufferevent_private *p = BEV_UPCAST(bev);
 	struct event_callback *cbs[MAX_CALLBACKS];
-	int n = 0;
+	int buffers, n = 0;
 
 	cbs[n++] = &bev->ev_read.ev_evcallback;
 	cbs[n++] = &bev->ev_write.ev_evcallback;
 	cbs[n++] = &p->deferred;
 	if (p->rate_limiting && event_initialized(&p->rate_limiting->refill_bucket_event))
 		cbs[n++] = &p->rate_limiting->refill_bucket_event.ev_evcallback;
+	buffers = n;
 	n += evbuffer_get_callbacks_(bev->input, cbs + n, MAX_CALLBACKS - n);
 	n += evbuffer_get_callbacks_(bev->output, cbs + n, MAX_CALLBACKS - n);
+	/* The finalizer gets the argument of one of them: the buffers' is another. Their rounds do
+	 * not come any more, for each would hold a reference. */
+	while (buffers < n)
+		cbs[buffers++]->evcb_arg = bev;
 	event_callback_finalize_many_(bev->ev_base, n, cbs, finalize_cb);
 }
 

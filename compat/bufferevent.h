@@ -72,12 +72,14 @@ struct bufferevent_rate_limit_group {
 	void *lock;
 };
 
-/* Exists once the bufferevent has, or had, a limit. */
+/* Exists once the bufferevent has, or had, a limit or a max_single_* of its own. */
 struct bufferevent_rate_limit {
 	LIST_ENTRY(bufferevent_private) next_in_group;
 	struct bufferevent_rate_limit_group *group; /* or NULL */
 	struct ev_token_bucket limit;
 	struct ev_token_bucket_cfg *cfg; /* the program's; NULL: no limit of its own */
+	ev_ssize_t max_single_read;
+	ev_ssize_t max_single_write;
 	struct event refill_bucket_event;
 };
 
@@ -99,16 +101,20 @@ struct bufferevent_private {
 	enum bufferevent_options options;
 	int refcnt;
 	void *lock;
-	ev_ssize_t max_single_read;
-	ev_ssize_t max_single_write;
 	struct bufferevent_rate_limit *rate_limiting;
-	union {
-		struct sockaddr_storage storage;
-		struct sockaddr_in6 in6;
-		struct sockaddr_in in;
-	} conn_address;
-	struct evdns_getaddrinfo_request *dns_request;
+	/* From here on it is as each kind likes; sockets have other things here. */
+	struct evc_connecting {
+		union {
+			struct sockaddr_storage storage;
+			struct sockaddr_in6 in6;
+			struct sockaddr_in in;
+		} address;
+		struct evdns_getaddrinfo_request *dns_request;
+	} connecting_to;
+	char unused[16];
 };
+/* The part that all kinds have. */
+#define EVC_PRIVATE_COMMON offsetof(struct bufferevent_private, connecting_to)
 
 #define EVC_AT(field, offset)                                                   \
 	_Static_assert(offsetof(struct bufferevent_private, field) == (offset), \
@@ -132,6 +138,16 @@ union bufferevent_ctrl_data {
 	void *ptr;
 	evutil_socket_t fd;
 };
+
+static inline ev_ssize_t evc_max_single_read(const struct bufferevent_private *p)
+{
+	return p->rate_limiting ? p->rate_limiting->max_single_read : EVC_MAX_SINGLE_DEFAULT;
+}
+
+static inline ev_ssize_t evc_max_single_write(const struct bufferevent_private *p)
+{
+	return p->rate_limiting ? p->rate_limiting->max_single_write : EVC_MAX_SINGLE_DEFAULT;
+}
 
 /* A kind of bufferevent. Its functions are called with the lock held. */
 struct bufferevent_ops {
@@ -232,6 +248,15 @@ void bufferevent_socket_set_conn_address_fd_(struct bufferevent *bev, evutil_soc
 int bufferevent_socket_set_conn_address_(
     struct bufferevent *bev, struct sockaddr *addr, size_t addrlen);
 /* ---- bufferevent_sock.c */
+/* What a socket bufferevent needs while it connects, and remembers of it; NULL: no memory, or, if
+ * it is not to be `made`, there is none yet. Locked. */
+struct evc_connecting *evc_sock_connecting(struct bufferevent *bev, bool made);
+/* The memory of the bufferevent and that of its buffers is one piece, and goes when all three are
+ * gone. */
+void evc_sock_memory_gone(struct bufferevent *bev);
+void evc_sock_buffer_gone(struct evbuffer *buf);
+/* The output of a socket bufferevent has changed. Locked. */
+void evc_sock_output_changed(struct evbuffer *output, size_t n_added, size_t n_deleted);
 /* The program changed what limits a read (high watermark, rate limit, max_single_read): the way of
  * reading may have to change. Locked; any kind. */
 void evc_sock_limits_changed(struct bufferevent *bev);

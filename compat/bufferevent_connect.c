@@ -14,28 +14,42 @@
 
 #include <event2/dns.h>
 
+/* Where a bufferevent keeps to what it connects. Sockets have it when they need it; `made`: now. */
+static struct evc_connecting *connecting_to(struct bufferevent *bev, bool made)
+{
+	if (BEV_IS_SOCKET(bev))
+		return evc_sock_connecting(bev, made);
+	return &BEV_UPCAST(bev)->connecting_to;
+}
+
 const struct sockaddr *bufferevent_socket_get_conn_address_(struct bufferevent *bev)
 {
-	return (const struct sockaddr *)&BEV_UPCAST(bev)->conn_address;
+	static const struct sockaddr_storage none;
+	const struct evc_connecting *c = connecting_to(bev, false);
+
+	return (const struct sockaddr *)(c ? &c->address.storage : &none);
 }
 
 void bufferevent_socket_set_conn_address_fd_(struct bufferevent *bev, evutil_socket_t fd)
 {
-	struct bufferevent_private *p = BEV_UPCAST(bev);
-	socklen_t len = sizeof(p->conn_address);
+	struct evc_connecting *c = connecting_to(bev, false);
+	socklen_t len = sizeof(c->address);
 
-	if (p->conn_address.storage.ss_family != AF_UNSPEC)
-		getpeername(fd, (struct sockaddr *)&p->conn_address, &len);
+	if (c && c->address.storage.ss_family != AF_UNSPEC)
+		getpeername(fd, (struct sockaddr *)&c->address, &len);
 }
 
 int bufferevent_socket_set_conn_address_(
     struct bufferevent *bev, struct sockaddr *addr, size_t addrlen)
 {
-	struct bufferevent_private *p = BEV_UPCAST(bev);
+	struct evc_connecting *c;
 
-	if (addrlen > sizeof(p->conn_address))
+	if (addrlen > sizeof(c->address))
 		return EVUTIL_EAI_FAIL;
-	memcpy(&p->conn_address, addr, addrlen);
+	c = connecting_to(bev, true);
+	if (!c)
+		return EVUTIL_EAI_MEMORY;
+	memcpy(&c->address, addr, addrlen);
 	return 0;
 }
 
@@ -98,7 +112,7 @@ static void looked_up(int result, struct evutil_addrinfo *ai, void *arg)
 	BEV_LOCK(bev);
 	bufferevent_unsuspend_write_(bev, BEV_SUSPEND_LOOKUP);
 	bufferevent_unsuspend_read_(bev, BEV_SUSPEND_LOOKUP);
-	p->dns_request = NULL;
+	connecting_to(bev, true)->dns_request = NULL;
 	if (result == 0)
 		result = bufferevent_socket_set_conn_address_(bev, ai->ai_addr, ai->ai_addrlen);
 	if (result != 0) {
@@ -116,7 +130,7 @@ static void looked_up(int result, struct evutil_addrinfo *ai, void *arg)
 int bufferevent_socket_connect_hostname(
     struct bufferevent *bev, struct evdns_base *dns, int family, const char *hostname, int port)
 {
-	struct bufferevent_private *p = BEV_UPCAST(bev);
+	struct evc_connecting *c;
 	struct evutil_addrinfo hint = {
 	    .ai_family = family, .ai_protocol = IPPROTO_TCP, .ai_socktype = SOCK_STREAM};
 	char text[16];
@@ -127,11 +141,16 @@ int bufferevent_socket_connect_hostname(
 		return -1;
 	evutil_snprintf(text, sizeof(text), "%d", port);
 	BEV_LOCK(bev);
-	p->dns_error = 0;
+	c = connecting_to(bev, true);
+	if (!c) {
+		BEV_UNLOCK(bev);
+		return -1;
+	}
+	BEV_UPCAST(bev)->dns_error = 0;
 	bufferevent_suspend_write_(bev, BEV_SUSPEND_LOOKUP);
 	bufferevent_suspend_read_(bev, BEV_SUSPEND_LOOKUP);
 	bufferevent_incref(bev);
-	p->dns_request = evutil_getaddrinfo_async_(dns, hostname, text, &hint, looked_up, bev);
+	c->dns_request = evutil_getaddrinfo_async_(dns, hostname, text, &hint, looked_up, bev);
 	BEV_UNLOCK(bev);
 	return 0;
 }

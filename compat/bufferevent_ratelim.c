@@ -254,6 +254,7 @@ struct bufferevent_rate_limit *evc_ratelim_get(struct bufferevent_private *bevp)
 	if (!own)
 		return NULL;
 	bevp->rate_limiting = &own->rlim;
+	own->rlim.max_single_read = own->rlim.max_single_write = EVC_MAX_SINGLE_DEFAULT;
 	assign_refill(bevp);
 	return bevp->rate_limiting;
 }
@@ -337,7 +338,7 @@ static void bucket_recovered(struct bufferevent_private *bevp, bool writing)
 
 static ev_ssize_t transfer_max(struct bufferevent_private *bevp, bool writing)
 {
-	ev_ssize_t max = writing ? bevp->max_single_write : bevp->max_single_read;
+	ev_ssize_t max = writing ? evc_max_single_write(bevp) : evc_max_single_read(bevp);
 
 	if (has_own_limit(bevp)) {
 		/* The bucket takes the place of the limit for single transfers. */
@@ -420,8 +421,6 @@ int bufferevent_decrement_write_limit(struct bufferevent *bev, ev_ssize_t decr)
 int bufferevent_ratelim_init_(struct bufferevent_private *bev)
 {
 	bev->rate_limiting = NULL;
-	bev->max_single_read = EVC_MAX_SINGLE_DEFAULT;
-	bev->max_single_write = EVC_MAX_SINGLE_DEFAULT;
 	return 0;
 }
 
@@ -498,21 +497,35 @@ static ev_ssize_t single_max(size_t size)
 	return size == 0 || size > EV_SSIZE_MAX ? EVC_MAX_SINGLE_DEFAULT : (ev_ssize_t)size;
 }
 
+/* -1: no memory. */
+static int set_single_max(struct bufferevent *bev, bool writing, ev_ssize_t max)
+{
+	struct bufferevent_private *p = BEV_UPCAST(bev);
+	struct bufferevent_rate_limit *rlim;
+	int result = 0;
+
+	BEV_LOCK(bev);
+	rlim = p->rate_limiting;
+	if (!rlim && max != EVC_MAX_SINGLE_DEFAULT && !(rlim = evc_ratelim_get(p)))
+		result = -1;
+	else if (rlim && writing)
+		rlim->max_single_write = max;
+	else if (rlim)
+		rlim->max_single_read = max;
+	if (result == 0 && !writing)
+		evc_sock_limits_changed(bev);
+	BEV_UNLOCK(bev);
+	return result;
+}
+
 int bufferevent_set_max_single_read(struct bufferevent *bev, size_t size)
 {
-	BEV_LOCK(bev);
-	BEV_UPCAST(bev)->max_single_read = single_max(size);
-	evc_sock_limits_changed(bev);
-	BEV_UNLOCK(bev);
-	return 0;
+	return set_single_max(bev, false, single_max(size));
 }
 
 int bufferevent_set_max_single_write(struct bufferevent *bev, size_t size)
 {
-	BEV_LOCK(bev);
-	BEV_UPCAST(bev)->max_single_write = single_max(size);
-	BEV_UNLOCK(bev);
-	return 0;
+	return set_single_max(bev, true, single_max(size));
 }
 
 ev_ssize_t bufferevent_get_max_single_read(struct bufferevent *bev)
@@ -520,7 +533,7 @@ ev_ssize_t bufferevent_get_max_single_read(struct bufferevent *bev)
 	ev_ssize_t max;
 
 	BEV_LOCK(bev);
-	max = BEV_UPCAST(bev)->max_single_read;
+	max = evc_max_single_read(BEV_UPCAST(bev));
 	BEV_UNLOCK(bev);
 	return max;
 }
@@ -530,7 +543,7 @@ ev_ssize_t bufferevent_get_max_single_write(struct bufferevent *bev)
 	ev_ssize_t max;
 
 	BEV_LOCK(bev);
-	max = BEV_UPCAST(bev)->max_single_write;
+	max = evc_max_single_write(BEV_UPCAST(bev));
 	BEV_UNLOCK(bev);
 	return max;
 }

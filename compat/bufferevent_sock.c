@@ -44,7 +44,7 @@ static bool limited(const struct evc_sock *s)
 {
 	const struct bufferevent_private *p = &s->priv;
 
-	return p->bev.wm_read.high != 0 || p->max_single_read != EVC_MAX_SINGLE_DEFAULT ||
+	return p->bev.wm_read.high != 0 || evc_max_single_read(p) != EVC_MAX_SINGLE_DEFAULT ||
 	       (p->rate_limiting && (p->rate_limiting->cfg || p->rate_limiting->group));
 }
 
@@ -80,7 +80,7 @@ void evc_sock_update_mode(struct evc_sock *s)
 	if (cap || no_in != st->no_in || cap != st->cap || s->priv.connecting != st->hold_in ||
 	    !st->in.req.wanted) {
 		st->no_in = no_in;
-		st->cap = cap;
+		st->cap = (uint16_t)cap;
 		st->hold_in = s->priv.connecting;
 		evc_stream_changed(st);
 	}
@@ -390,16 +390,59 @@ static int add(struct evc_sock *s, struct event *ev, const struct timeval *tv)
 	return bufferevent_add_event_(ev, tv);
 }
 
-static void outbuf_cb(struct evbuffer *buf, const struct evbuffer_cb_info *info, void *arg)
+void evc_sock_output_changed(struct evbuffer *output, size_t n_added, size_t n_deleted)
 {
-	struct bufferevent *bev = arg;
+	struct bufferevent *bev = &evu_container_of(output, struct evc_sock, output)->priv.bev;
 
-	(void)buf;
-	if (info->n_deleted && sock_of(bev)->stream.send)
-		sock_of(bev)->drained += info->n_deleted;
-	if (info->n_added && bev->enabled & EV_WRITE && !BEV_UPCAST(bev)->write_suspended &&
+	if (n_deleted && sock_of(bev)->stream.send)
+		sock_of(bev)->drained += n_deleted;
+	if (n_added && bev->enabled & EV_WRITE && !BEV_UPCAST(bev)->write_suspended &&
 	    !event_pending(&bev->ev_write, EV_WRITE, NULL))
 		(void)add(sock_of(bev), &bev->ev_write, &bev->timeout_write);
+}
+
+static void buffers_init(struct evc_sock *s)
+{
+	evc_buffer_init(&s->input);
+	evc_buffer_init(&s->output);
+	s->input.of_sock = s->output.of_sock = 1;
+	s->output.is_output = s->output.sends = 1;
+	s->output.flags = EVBUFFER_FLAG_DRAINS_TO_FD;
+	s->priv.bev.input = &s->input;
+	s->priv.bev.output = &s->output;
+	s->residents = 3;
+}
+
+static void resident_gone(struct evc_sock *s)
+{
+	if (__atomic_sub_fetch(&s->residents, 1, __ATOMIC_ACQ_REL) == 0)
+		mm_free(s);
+}
+
+void evc_sock_memory_gone(struct bufferevent *bev)
+{
+	resident_gone(sock_of(bev));
+}
+
+void evc_sock_buffer_gone(struct evbuffer *buf)
+{
+	resident_gone(buf->is_output ? evu_container_of(buf, struct evc_sock, output)
+				     : evu_container_of(buf, struct evc_sock, input));
+}
+
+struct evc_connecting *evc_sock_connecting(struct bufferevent *bev, bool made)
+{
+	struct evc_sock *s = sock_of(bev);
+
+	if (!s->connecting_to && made)
+		s->connecting_to = mm_calloc(1, sizeof(*s->connecting_to));
+	return s->connecting_to;
+}
+
+static void cancel_lookup(struct evc_sock *s)
+{
+	if (s->connecting_to)
+		evutil_getaddrinfo_cancel_async_(s->connecting_to->dns_request);
 }
 
 struct bufferevent *bufferevent_socket_new(struct event_base *base, evutil_socket_t fd, int options)
@@ -409,16 +452,15 @@ struct bufferevent *bufferevent_socket_new(struct event_base *base, evutil_socke
 
 	if (!s)
 		return NULL;
+	buffers_init(s);
 	if (bufferevent_init_common_(
 		&s->priv, base, &bufferevent_ops_socket, (enum bufferevent_options)options) < 0) {
-		mm_free(s);
+		resident_gone(s);
 		return NULL;
 	}
 	bev = &s->priv.bev;
-	evbuffer_set_flags(bev->output, EVBUFFER_FLAG_DRAINS_TO_FD);
 	assign_events(s, fd);
 	stream_init(s);
-	evbuffer_add_cb(bev->output, outbuf_cb, bev);
 	evc_sock_freeze(bev);
 	return bev;
 }
@@ -519,7 +561,10 @@ static void be_socket_destruct(struct bufferevent *bev)
 		evc_stream_fini(&s->stream);
 		EVBASE_UNLOCK(base);
 	}
-	evutil_getaddrinfo_cancel_async_(s->priv.dns_request);
+	cancel_lookup(s);
+	if (s->connecting_to)
+		mm_free(s->connecting_to);
+	s->connecting_to = NULL;
 }
 
 static int be_socket_flush(struct bufferevent *bev, short iotype, enum bufferevent_flush_mode mode)
@@ -566,7 +611,7 @@ static void be_socket_setfd(struct bufferevent *bev, evutil_socket_t fd)
 	stream_init(s);
 	if (fd >= 0)
 		bufferevent_enable(bev, bev->enabled);
-	evutil_getaddrinfo_cancel_async_(s->priv.dns_request);
+	cancel_lookup(s);
 	bufferevent_decref_and_unlock_(bev);
 }
 

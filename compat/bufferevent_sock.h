@@ -9,16 +9,32 @@
 #include "bufferevent.h"
 #include "stream.h"
 
+/*
+ * One piece of memory for the bufferevent, its buffers and its stream, as there may be many of them
+ * that do nothing. What follows the common part of bufferevent_private lies over the rest of it.
+ */
 struct evc_sock {
-	struct bufferevent_private priv;
-	struct evc_stream stream;
-	bool attached;       /* the stream was put on the fd, or could not be */
-	bool deaf;           /* the fd cannot be received from: no socket, or the kernel refused */
-	bool not_socket;     /* it is written to only when it takes data */
-	bool announce;       /* there is input that no readcb was told of */
-	bool dead;           /* unlinked */
-	unsigned write_most; /* bytes; 0: not known yet */
-	size_t drained;      /* what the program took off the output while it was being sent */
+	union {
+		struct bufferevent_private priv; /* no further than EVC_PRIVATE_COMMON */
+		struct {
+			char common[EVC_PRIVATE_COMMON];
+			struct evbuffer input;
+			struct evbuffer output;
+			struct evc_stream stream;
+			struct evc_connecting *connecting_to; /* NULL: it never connected */
+			size_t drained; /* what the program took off the output while it was being
+					   sent */
+			unsigned write_most; /* bytes; 0: not known yet */
+			bool attached : 1;   /* the stream was put on the fd, or could not be */
+			bool deaf : 1;       /* the fd cannot be received from: no socket, or the
+						kernel refused */
+			bool not_socket : 1; /* it is written to only when it takes data */
+			bool announce : 1;   /* there is input that no readcb was told of */
+			bool dead : 1;       /* unlinked */
+			uint8_t residents;   /* bufferevent and buffers that are not gone yet;
+						atomic */
+		};
+	};
 };
 
 /* What a try to read or write came to, beside a number of bytes. */

@@ -46,7 +46,7 @@ static size_t write_limit(struct evc_sock *s)
 	const struct bufferevent_private *p = &s->priv;
 	ev_ssize_t max;
 
-	if (!p->rate_limiting && p->max_single_write == EVC_MAX_SINGLE_DEFAULT)
+	if (!p->rate_limiting && evc_max_single_write(p) == EVC_MAX_SINGLE_DEFAULT)
 		return write_most(s);
 	max = bufferevent_get_write_max_(&s->priv);
 	return max > 0 ? (size_t)max : 0;

@@ -11,19 +11,22 @@
  */
 #include <string.h>
 
-#include "evbuffer.h"
+#include "bufferevent.h"
 
 /* ---- life */
+
+void evc_buffer_init(struct evbuffer *buf)
+{
+	buf->refcnt = 1;
+	buf->last_with_datap = &buf->first;
+}
 
 struct evbuffer *evbuffer_new(void)
 {
 	struct evbuffer *buf = mm_calloc(1, sizeof(*buf));
 
-	if (!buf)
-		return NULL;
-	buf->refcnt = 1;
-	buf->last_with_datap = &buf->first;
-	evc_buffer_init_callbacks(buf);
+	if (buf)
+		evc_buffer_init(buf);
 	return buf;
 }
 
@@ -50,12 +53,17 @@ void evbuffer_decref_and_unlock_(struct evbuffer *buf)
 	}
 	evc_chain_free_all(buf->first);
 	evc_buffer_remove_all_callbacks(buf);
-	if (buf->deferred_cbs)
-		event_deferred_cb_cancel_(buf->cb_queue, &buf->deferred);
+	if (buf->deferral) {
+		event_deferred_cb_cancel_(buf->deferral->base, &buf->deferral->cb);
+		mm_free(buf->deferral);
+	}
 	EVBUFFER_UNLOCK(buf);
 	if (buf->own_lock)
 		EVTHREAD_FREE_LOCK(buf->lock, EVTHREAD_LOCKTYPE_RECURSIVE);
-	mm_free(buf);
+	if (buf->of_sock)
+		evc_sock_buffer_gone(buf);
+	else
+		mm_free(buf);
 }
 
 void evbuffer_free(struct evbuffer *buf)
@@ -93,7 +101,7 @@ void evbuffer_unlock(struct evbuffer *buf)
 int evbuffer_set_flags(struct evbuffer *buf, ev_uint64_t flags)
 {
 	EVBUFFER_LOCK(buf);
-	buf->flags |= (ev_uint32_t)flags;
+	buf->flags |= (ev_uint16_t)flags;
 	EVBUFFER_UNLOCK(buf);
 	return 0;
 }
@@ -101,7 +109,7 @@ int evbuffer_set_flags(struct evbuffer *buf, ev_uint64_t flags)
 int evbuffer_clear_flags(struct evbuffer *buf, ev_uint64_t flags)
 {
 	EVBUFFER_LOCK(buf);
-	buf->flags &= ~(ev_uint32_t)flags;
+	buf->flags &= (ev_uint16_t)~flags;
 	EVBUFFER_UNLOCK(buf);
 	return 0;
 }

@@ -49,16 +49,25 @@ struct evbuffer {
 	size_t n_add_for_cb; /* bytes added since the callbacks were last invoked */
 	size_t n_del_for_cb;
 	void *lock;
+	struct bufferevent *parent; /* whose input or output this is; NULL: nobody's */
+	LIST_HEAD(evbuffer_cb_queue, evbuffer_cb_entry) callbacks; /* newest first */
+	struct evc_deferral *deferral; /* callbacks run from the loop; NULL: at once */
+	int refcnt;
+	ev_uint16_t flags;         /* EVBUFFER_FLAG_* */
 	unsigned own_lock : 1;     /* the lock is freed with the buffer */
 	unsigned freeze_start : 1; /* nobody may drain or prepend */
 	unsigned freeze_end : 1;   /* nobody may append */
-	unsigned deferred_cbs : 1; /* callbacks run from the loop of cb_queue */
-	ev_uint32_t flags;         /* EVBUFFER_FLAG_* */
-	int refcnt;
-	struct event_base *cb_queue;
-	struct event_callback deferred;
-	LIST_HEAD(evbuffer_cb_queue, evbuffer_cb_entry) callbacks; /* newest first */
-	struct bufferevent *parent; /* whose input or output this is; NULL: nobody's */
+	unsigned of_sock : 1;      /* lies in its socket bufferevent's memory */
+	unsigned is_output : 1;    /* and is its output */
+	unsigned sends : 1;        /* the bufferevent is told of changes, as if by the oldest of the
+				      callbacks */
+};
+_Static_assert(sizeof(struct evbuffer) <= 88, "every connection has two");
+
+/* The round of callbacks that waits for the loop. */
+struct evc_deferral {
+	struct event_base *base;
+	struct event_callback cb;
 };
 
 struct evbuffer_chain {
@@ -247,16 +256,24 @@ static inline bool evc_buffer_starts_in_file(const struct evbuffer *buf)
 }
 
 /* ---- evbuffer_cb.c. Locked. */
+/* True iff somebody is to be told of changes. */
+static inline bool evc_buffer_is_watched(const struct evbuffer *buf)
+{
+	return !LIST_EMPTY(&buf->callbacks) || buf->sends;
+}
 /* As evbuffer_invoke_callbacks_, without a call where there are none. */
 static inline void evc_buffer_changed(struct evbuffer *buf)
 {
-	if (LIST_EMPTY(&buf->callbacks))
+	if (!evc_buffer_is_watched(buf))
 		buf->n_add_for_cb = buf->n_del_for_cb = 0;
 	else
 		evbuffer_invoke_callbacks_(buf);
 }
-void evc_buffer_init_callbacks(struct evbuffer *buf);
 void evc_buffer_remove_all_callbacks(struct evbuffer *buf);
+
+/* ---- evbuffer.c */
+/* A new buffer in zeroed memory that is the caller's. */
+void evc_buffer_init(struct evbuffer *buf);
 
 /* ---- evbuffer_file.c: what evc_chain_free calls for a chain of a file segment. */
 void evc_file_chain_release(struct evbuffer_chain *chain);

@@ -14,9 +14,7 @@
  * Traps: a callback may remove its own entry, nothing else of the list that has yet to run. A
  * scheduled round holds a reference to the buffer and one to its parent, whose lock this is.
  */
-#include "evbuffer.h"
-
-#include <event2/bufferevent.h>
+#include "bufferevent.h"
 
 enum cb_round {
 	ROUND_ALL,
@@ -65,6 +63,8 @@ static void run_callbacks(struct evbuffer *buf, enum cb_round round)
 		else
 			entry->cb.cb_func(buf, &info, entry->cbarg);
 	}
+	if (buf->sends && round != ROUND_AT_ONCE)
+		evc_sock_output_changed(buf, info.n_added, info.n_deleted);
 }
 
 static void deferred_round(struct event_callback *cb, void *arg)
@@ -83,7 +83,7 @@ static void deferred_round(struct event_callback *cb, void *arg)
 
 static void schedule_round(struct evbuffer *buf)
 {
-	if (!event_deferred_cb_schedule_(buf->cb_queue, &buf->deferred))
+	if (!event_deferred_cb_schedule_(buf->deferral->base, &buf->deferral->cb))
 		return;
 	evbuffer_incref_(buf);
 	if (buf->parent)
@@ -92,44 +92,46 @@ static void schedule_round(struct evbuffer *buf)
 
 void evbuffer_invoke_callbacks_(struct evbuffer *buf)
 {
-	if (LIST_EMPTY(&buf->callbacks)) {
+	if (!evc_buffer_is_watched(buf)) {
 		buf->n_add_for_cb = buf->n_del_for_cb = 0;
 		return;
 	}
-	if (buf->deferred_cbs)
+	if (buf->deferral)
 		schedule_round(buf);
-	run_callbacks(buf, buf->deferred_cbs ? ROUND_AT_ONCE : ROUND_ALL);
+	run_callbacks(buf, buf->deferral ? ROUND_AT_ONCE : ROUND_ALL);
 }
 
 int evbuffer_defer_callbacks(struct evbuffer *buf, struct event_base *base)
 {
+	struct evc_deferral *d;
+
 	EVBUFFER_LOCK(buf);
-	buf->cb_queue = base;
-	buf->deferred_cbs = 1;
-	event_deferred_cb_init_(&buf->deferred, (ev_uint8_t)(event_base_get_npriorities(base) / 2),
-	    deferred_round, buf);
+	if (!buf->deferral)
+		buf->deferral = mm_calloc(1, sizeof(*d));
+	d = buf->deferral;
+	if (d) {
+		d->base = base;
+		event_deferred_cb_init_(&d->cb, (ev_uint8_t)(event_base_get_npriorities(base) / 2),
+		    deferred_round, buf);
+	}
 	EVBUFFER_UNLOCK(buf);
-	return 0;
+	return d ? 0 : -1;
 }
 
 int evbuffer_get_callbacks_(struct evbuffer *buf, struct event_callback **cbs, int max_cbs)
 {
 	EVBUFFER_ASSERT_LOCKED(buf);
-	if (!buf->deferred_cbs || max_cbs < 1)
+	if (!buf->deferral || max_cbs < 1)
 		return 0;
-	cbs[0] = &buf->deferred;
+	cbs[0] = &buf->deferral->cb;
 	return 1;
-}
-
-void evc_buffer_init_callbacks(struct evbuffer *buf)
-{
-	LIST_INIT(&buf->callbacks);
 }
 
 void evc_buffer_remove_all_callbacks(struct evbuffer *buf)
 {
 	struct evbuffer_cb_entry *entry;
 
+	buf->sends = 0;
 	while ((entry = LIST_FIRST(&buf->callbacks))) {
 		LIST_REMOVE(entry, next);
 		mm_free(entry);

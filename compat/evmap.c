@@ -19,6 +19,13 @@
 
 #define MAX_PER_FD 0xffff
 
+#define SLAB 64
+
+struct evc_fd_slab {
+	struct evc_fd_slab *next;
+	struct evc_fd slots[SLAB];
+};
+
 static struct evc_fd *slot_find(struct event_base *base, evutil_socket_t fd)
 {
 	return fd >= 0 && fd < base->io.len ? base->io.slots[fd] : NULL;
@@ -46,6 +53,21 @@ static int table_grow(struct evc_fdmap *map, evutil_socket_t fd)
 	return 0;
 }
 
+static struct evc_fd *slot_new(struct evc_fdmap *map)
+{
+	struct evc_fd_slab *slab = map->slabs;
+
+	if (!slab || map->n_used == SLAB) {
+		slab = mm_calloc(1, sizeof(*slab));
+		if (!slab)
+			return NULL;
+		slab->next = map->slabs;
+		map->slabs = slab;
+		map->n_used = 0;
+	}
+	return &slab->slots[map->n_used++];
+}
+
 static struct evc_fd *slot_make(struct event_base *base, evutil_socket_t fd)
 {
 	struct evc_fd *slot = slot_find(base, fd);
@@ -55,14 +77,25 @@ static struct evc_fd *slot_make(struct event_base *base, evutil_socket_t fd)
 	/* No table is made for a number that cannot be an fd: INT_MAX would be 16 GiB. */
 	if (fd >= base->io.len && fcntl(fd, F_GETFD) < 0)
 		return NULL;
-	if (table_grow(&base->io, fd) < 0 || !(slot = mm_calloc(1, sizeof(*slot)))) {
+	if (table_grow(&base->io, fd) < 0 || !(slot = slot_new(&base->io))) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	evu_poll_init(&slot->poll, base->engine, fd);
-	LIST_INIT(&slot->events);
 	base->io.slots[fd] = slot;
 	return slot;
+}
+
+/* Fds whose data moves by itself may never need a poll. NULL: no memory. */
+static struct evu_poll *slot_poll(struct event_base *base, struct evc_fd *slot, evutil_socket_t fd)
+{
+	if (!slot->poll && (slot->poll = mm_malloc(sizeof(*slot->poll))))
+		evu_poll_init(slot->poll, base->engine, fd);
+	return slot->poll;
+}
+
+static unsigned slot_want(const struct evc_fd *slot)
+{
+	return slot->poll ? slot->poll->want : 0;
 }
 
 static unsigned slot_mask(const struct evc_fd *slot)
@@ -84,7 +117,7 @@ static enum evu_watch slot_watch(const struct evc_fd *slot, unsigned mask)
 		return EVU_EDGE;
 	if (ev->ev_events & EV_PERSIST || LIST_NEXT(ev, ev_io_next) || slot->nclose)
 		return EVU_LEVEL;
-	if (slot->poll.want == mask && slot->poll.watch == EVU_LEVEL)
+	if (slot->poll->want == mask && slot->poll->watch == EVU_LEVEL)
 		return EVU_LEVEL;
 	return EVU_ONCE;
 }
@@ -133,7 +166,7 @@ static int stream_update_in(struct event_base *base, struct evc_fd *slot)
 	}
 	if (s->in.req.wanted && s->in.cap == s->cap)
 		return 0;
-	evu_intake_start(&s->in, slot->poll.fd, s->cap);
+	evu_intake_start(&s->in, s->fd, s->cap);
 	return 1;
 }
 
@@ -153,24 +186,34 @@ static int stream_update_out(struct event_base *base, struct evc_fd *slot)
 	return 1;
 }
 
+/* 1 if that is new to the kernel, 0, or -errno. */
+static int slot_watch_for(
+    struct event_base *base, struct evc_fd *slot, evutil_socket_t fd, unsigned mask, bool known)
+{
+	struct evu_poll *poll = slot_poll(base, slot, fd);
+	unsigned old_want = poll ? poll->want : 0;
+	uint8_t old_watch = poll ? poll->watch : 0;
+	int rc = poll ? evu_poll_want(poll, mask, slot_watch(slot, mask), known) : -ENOMEM;
+
+	if (rc < 0)
+		return rc;
+	return old_want != mask || old_watch != poll->watch || poll->watch == EVU_ONCE;
+}
+
 /* Tells the engine what is wanted now: 0, 1 if that is new to the kernel, or -errno. */
-static int slot_update(struct event_base *base, struct evc_fd *slot, bool known)
+static int slot_update(struct event_base *base, struct evc_fd *slot, evutil_socket_t fd, bool known)
 {
 	unsigned mask = slot_mask(slot);
-	unsigned old_want = slot->poll.want;
-	uint8_t old_watch = slot->poll.watch;
-	int rc, new = 0;
+	int new = 0;
 
 	if (mask) {
-		rc = evu_poll_want(&slot->poll, mask, slot_watch(slot, mask), known);
-		if (rc < 0)
-			return rc;
-		new = old_want != mask || old_watch != slot->poll.watch ||
-		      slot->poll.watch == EVU_ONCE;
-	} else {
-		evu_poll_drop(&slot->poll);
+		new = slot_watch_for(base, slot, fd, mask, known);
+		if (new < 0)
+			return new;
+	} else if (slot->poll) {
+		new = slot->poll->want != 0;
+		evu_poll_drop(slot->poll);
 		base->to_settle = true;
-		new = old_want != 0;
 	}
 	if (slot->stream) {
 		new |= stream_update_in(base, slot);
@@ -215,7 +258,7 @@ void evc_io_detach(struct event_base *base, evutil_socket_t fd)
 
 int evc_io_refresh(struct event_base *base, evutil_socket_t fd)
 {
-	return slot_update(base, slot_find(base, fd), true);
+	return slot_update(base, slot_find(base, fd), fd, true);
 }
 
 static int add_failed(const struct event *ev, int err)
@@ -256,7 +299,7 @@ int evc_io_add(struct event_base *base, struct event *ev)
 	slot_count(slot, ev, 1);
 	LIST_INSERT_HEAD(&slot->events, ev, ev_io_next);
 	stream_note(slot, ev, true);
-	rc = slot_update(base, slot, false);
+	rc = slot_update(base, slot, ev->ev_fd, false);
 	if (rc < 0) {
 		LIST_REMOVE(ev, ev_io_next);
 		slot_count(slot, ev, -1);
@@ -277,7 +320,7 @@ int evc_io_del(struct event_base *base, struct event *ev)
 	LIST_REMOVE(ev, ev_io_next);
 	slot_count(slot, ev, -1);
 	stream_note(slot, ev, false);
-	rc = slot_update(base, slot, true);
+	rc = slot_update(base, slot, ev->ev_fd, true);
 	if (rc < 0) {
 		/* Memory, or the fd is closed: what is left of the events goes unheard, as after
 		 * any close. */
@@ -291,8 +334,8 @@ void evc_io_renew(struct event_base *base, struct event *ev)
 {
 	struct evc_fd *slot = slot_find(base, ev->ev_fd);
 
-	if (slot && (slot->poll.want || slot->stream))
-		(void)slot_update(base, slot, true);
+	if (slot && (slot_want(slot) || slot->stream))
+		(void)slot_update(base, slot, ev->ev_fd, true);
 }
 
 bool evc_io_active(struct event_base *base, evutil_socket_t fd, short what)
@@ -419,7 +462,7 @@ static void slot_assert_ok(const struct evc_fd *slot, int fd)
 		nclose += (ev->ev_events & EV_CLOSED) != 0;
 	}
 	evc_assert(nread == slot->nread && nwrite == slot->nwrite && nclose == slot->nclose);
-	evc_assert(slot->poll.want == slot_mask(slot));
+	evc_assert(slot_want(slot) == slot_mask(slot));
 }
 
 void evc_map_assert_ok(struct event_base *base)
@@ -479,11 +522,16 @@ void evc_map_forget_streams(struct event_base *base)
 
 void evc_map_fini(struct event_base *base)
 {
+	struct evc_fd_slab *slab;
 	int i;
 
 	for (i = 0; i < base->io.len; i++)
-		if (base->io.slots[i])
-			mm_free(base->io.slots[i]);
+		if (base->io.slots[i] && base->io.slots[i]->poll)
+			mm_free(base->io.slots[i]->poll);
+	while ((slab = base->io.slabs)) {
+		base->io.slabs = slab->next;
+		mm_free(slab);
+	}
 	if (base->io.slots)
 		mm_free(base->io.slots);
 	base->io = (struct evc_fdmap){0};

@@ -9,9 +9,9 @@
 #include "stream.h"
 
 struct evc_fd {
-	struct evu_poll poll;
 	struct event_dlist events; /* newest first */
 	struct evc_stream *stream; /* or NULL */
+	struct evu_poll *poll;     /* NULL: it has not been polled for yet */
 	uint16_t nread;
 	uint16_t nwrite;
 	uint16_t nclose;

@@ -347,7 +347,7 @@ static bool begin(struct evconnlistener *l)
 static void ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct evconnlistener *l = arg;
-	bool by_itself;
+	bool by_itself, fatal;
 	int end;
 
 	(void)fd;
@@ -367,10 +367,11 @@ static void ready(evutil_socket_t fd, short what, void *arg)
 	else
 		evc_stream_renew(&l->stream);
 	by_itself = evc_stream_reads(&l->stream);
+	fatal = end && !l->stream.no_in;
 	EVBASE_UNLOCK(l->base);
 	if (passes(-end))
 		UNLOCK(l);
-	else if (end && !l->stream.no_in)
+	else if (fatal)
 		failed(l, -end);
 	else if (!by_itself || somebody_waits(l))
 		accept_all(l);
@@ -419,7 +420,8 @@ struct evconnlistener *evconnlistener_new(struct event_base *base, evconnlistene
 	evtimer_assign(&l->rest, l->base, rested, l);
 	EVBASE_LOCK(l->base);
 	evc_stream_init(&l->stream, l->base, EVU_ACCEPT, &l->event, NULL);
-	l->stream.in.flags = l->accept_flags;
+	l->stream.in.accept_cloexec = l->accept_flags & SOCK_CLOEXEC;
+	l->stream.in.accept_nonblock = l->accept_flags & SOCK_NONBLOCK;
 	l->stream.net = true;
 	EVBASE_UNLOCK(l->base);
 	if (!(flags & LEV_OPT_DISABLED))

@@ -23,19 +23,19 @@ struct evc_stream {
 	struct event *reader;
 	struct event *writer; /* NULL: a listener's */
 	struct event_base *base;
-	evutil_socket_t fd; /* attached to it; -1: not attached */
 	struct evu_intake in;
 	struct evu_send *send; /* the one in flight, or whose result nobody took yet */
 	struct evu_link
-	    to_send;   /* on base->to_send: the writer was added, and is to be looked at */
-	bool reading;  /* the reader is inserted */
-	bool writing;  /* the writer is */
-	unsigned cap;  /* bytes that the next receive may bring; 0: any */
-	bool no_in;    /* cannot take in by itself */
-	bool no_out;   /* cannot send by itself */
-	bool net;      /* the reader is polled for as well, whatever comes by itself */
-	bool hold_in;  /* the reader waits for nothing: the socket is not connected yet */
-	bool poll_out; /* the writer waits until the fd takes data */
+	    to_send;        /* on base->to_send: the writer was added, and is to be looked at */
+	evutil_socket_t fd; /* attached to it; -1: not attached */
+	uint16_t cap;       /* bytes that the next receive may bring; 0: any */
+	bool reading : 1;   /* the reader is inserted */
+	bool writing : 1;   /* the writer is */
+	bool no_in : 1;     /* cannot take in by itself */
+	bool no_out : 1;    /* cannot send by itself */
+	bool net : 1;       /* the reader is polled for as well, whatever comes by itself */
+	bool hold_in : 1;   /* the reader waits for nothing: the socket is not connected yet */
+	bool poll_out : 1;  /* the writer waits until the fd takes data */
 };
 
 /* `kind`: EVU_RECV or EVU_ACCEPT. */

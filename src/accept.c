@@ -19,8 +19,10 @@ int evu_accept_arm(struct evu_request *r, struct evu_op *op)
 {
 	struct evu_engine *e = r->engine;
 	const struct evu_intake *in = evu_container_of(r, struct evu_intake, req);
+	int flags =
+	    (in->accept_cloexec ? SOCK_CLOEXEC : 0) | (in->accept_nonblock ? SOCK_NONBLOCK : 0);
 
-	return e->ring->ops->accept(e->ring, op, r->fd, in->flags);
+	return e->ring->ops->accept(e->ring, op, r->fd, flags);
 }
 
 void evu_accept_completed(struct evu_request *r, struct evu_op *op, int res)

@@ -105,14 +105,15 @@ struct evu_intake {
 	struct evu_request req;
 	struct evu_item *first;
 	struct evu_item **last; /* where the next one goes */
-	size_t queued;          /* how much waits: bytes, or so many for each connection */
-	int end;
-	unsigned
-	    cap; /* EVU_RECV: what the next receive may bring; 0: any amount, again and again */
-	unsigned armed_cap;     /* the same, of the present one */
 	struct evu_link unsure; /* on the list of those whose end may have gone unnoticed */
-	bool nonempty;          /* there was more in the socket when the last bytes came */
-	int flags; /* EVU_ACCEPT: SOCK_CLOEXEC, SOCK_NONBLOCK for the connections; the embedder's */
+	unsigned queued;        /* how much waits: bytes, or so many for each connection */
+	int end;
+	uint16_t cap; /* EVU_RECV: what the next receive may bring; 0: any amount, again and again
+		       */
+	uint16_t armed_cap;   /* the same, of the present one */
+	bool nonempty;        /* there was more in the socket when the last bytes came */
+	bool accept_cloexec;  /* EVU_ACCEPT: connections are closed by exec(); the embedder's */
+	bool accept_nonblock; /* and do not block; likewise */
 };
 
 /* When so many bytes wait, nothing more is received until they are taken and it is started again; a

@@ -35,18 +35,22 @@ typedef void evu_op_handler(struct evu_op *op, void *ctx, int res, bool more);
 
 struct evu_op {
 	evu_op_handler *handler; /* NULL once orphaned */
-	void *ctx;               /* the handler's */
-	uint32_t index;          /* place in the pool, for life */
-	uint32_t gen;            /* which life this is; never 0 once armed */
-	int fd;                  /* of the request; for the rings that know requests by fd */
-	uint8_t state;           /* enum evu_op_state */
-	uint8_t kind;            /* enum evu_poll_kind of the request */
-	int slot;                /* ring_readiness: index in poll(2)'s array, -1 when none */
-	bool handed;             /* on the list below */
-	bool nonempty;           /* recv: the socket held more, as of the present completion */
-	int bid;                 /* recv: the buffer of the present completion, -1: none */
-	struct evu_op
-	    *next; /* in the pool's free list, or in a list of ops handed to the ring's owner */
+	union {
+		void *ctx;           /* the handler's */
+		struct evu_op *next; /* without one: in the pool's free list, or in a list of ops
+					handed to the ring's owner */
+	};
+	uint32_t index; /* place in the pool, for life */
+	uint32_t gen;   /* which life this is; never 0 once armed */
+	int fd;         /* of the request; for the rings that know requests by fd */
+	union {
+		int slot; /* ring_readiness: index in poll(2)'s array, -1 when none */
+		int bid;  /* recv: the buffer of the present completion, -1: none */
+	};
+	uint8_t state; /* enum evu_op_state */
+	uint8_t kind;  /* enum evu_poll_kind of the request */
+	bool handed;   /* on the list of those handed over */
+	bool nonempty; /* recv: the socket held more, as of the present completion */
 };
 
 struct evu_op_pool {

@@ -14,6 +14,7 @@
  */
 #include "request.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 
@@ -33,16 +34,17 @@ static bool too_much(const struct evu_intake *in)
 
 void evu_intake_start(struct evu_intake *in, int fd, unsigned cap)
 {
+	assert(cap <= EVU_BLOCK_SIZE);
 	if (in->end || in->queued >= EVU_INTAKE_MOST)
 		return;
 	in->req.fd = fd;
-	in->cap = cap;
+	in->cap = (uint16_t)cap;
 	if (too_much(in))
 		evu_request_renew(&in->req);
 	evu_request_start(&in->req);
 }
 
-static size_t weight(const struct evu_item *item)
+static unsigned weight(const struct evu_item *item)
 {
 	return item->fd >= 0 ? EVU_INTAKE_CONNECTION : item->end - item->start;
 }

@@ -84,7 +84,7 @@ END_TEST
 START_TEST(test_the_connections_flags_are_the_embedders)
 {
 	a = new_intake(EVU_ACCEPT);
-	a->flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+	a->accept_cloexec = a->accept_nonblock = true;
 	evu_intake_start(a, A, 0);
 	turn();
 	ck_assert_int_eq(fake_req(A)->flags, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -397,7 +397,7 @@ static void child_accepts(void)
 START_TEST(test_a_child_accepts_on_a_ring_of_its_own)
 {
 	a = new_intake(EVU_ACCEPT);
-	a->flags = SOCK_CLOEXEC;
+	a->accept_cloexec = true;
 	evu_intake_start(a, A, 0);
 	turn();
 	fake_complete(A, 3000, true);

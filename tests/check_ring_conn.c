@@ -161,7 +161,7 @@ START_TEST(test_every_connection_arrives_with_its_flags)
 	if (!start_moving())
 		return;
 	in = intake(EVU_ACCEPT);
-	in->flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+	in->accept_cloexec = in->accept_nonblock = true;
 	fd = listener(&addr);
 	evu_intake_start(in, fd, 0);
 	turn(0);
