@@ -214,6 +214,11 @@ static int slot_update(struct event_base *base, struct evc_fd *slot, evutil_sock
 		new = slot->poll->want != 0;
 		evu_poll_drop(slot->poll);
 		base->to_settle = true;
+		/* It was needed for a moment: when writing began, or the socket was full. */
+		if (slot->stream) {
+			mm_free(slot->poll);
+			slot->poll = NULL;
+		}
 	}
 	if (slot->stream) {
 		new |= stream_update_in(base, slot);

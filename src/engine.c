@@ -331,8 +331,11 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	const struct evu_ring_ops *ops = e->ring->ops;
 	int rc;
 
+	e->roused = false;
 	if (evu_link_linked(&e->unsure))
 		evu_recv_make_sure(e);
+	if (e->nreceiving && e->ring->idle_ns)
+		timeout_ns = evu_recv_sweep(e, timeout_ns);
 	queue_cancels(e);
 	evu_poll_flush(e);
 	evu_request_flush(e);
@@ -396,6 +399,9 @@ int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 		int64_t sleep_ns = e->nhot ? 0 : timeout_ns;
 		int rc = any_ring_turn(e, sleep_ns);
 
+		/* What the polls in the place of receives have promised belongs to this turn. */
+		if (rc == 0 && e->roused)
+			rc = any_ring_turn(e, 0);
 		if (rc < 0)
 			return rc;
 		slept = sleep_ns == timeout_ns;

@@ -110,10 +110,12 @@ struct evu_intake {
 	int end;
 	uint16_t cap; /* EVU_RECV: what the next receive may bring; 0: any amount, again and again
 		       */
-	uint16_t armed_cap;   /* the same, of the present one */
-	bool nonempty;        /* there was more in the socket when the last bytes came */
-	bool accept_cloexec;  /* EVU_ACCEPT: connections are closed by exec(); the embedder's */
-	bool accept_nonblock; /* and do not block; likewise */
+	uint16_t armed_cap;       /* the same, of the present one */
+	bool nonempty : 1;        /* there was more in the socket when the last bytes came */
+	bool used : 1;            /* bytes came since idle receives were last looked for */
+	bool idle : 1;            /* a poll waits in the place of a receive */
+	bool accept_cloexec : 1;  /* EVU_ACCEPT: connections are closed by exec(); the embedder's */
+	bool accept_nonblock : 1; /* and do not block; likewise */
 };
 
 /* When so many bytes wait, nothing more is received until they are taken and it is started again; a

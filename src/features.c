@@ -150,6 +150,7 @@ static void probe(struct evu_features *f)
 	f->recv &= !disabled("recv");
 	f->accept &= !disabled("accept");
 	f->send &= !disabled("send");
+	f->idle_poll = f->recv && !disabled("idle_poll");
 	settled = !transient(f->ring_error);
 }
 

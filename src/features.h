@@ -24,6 +24,7 @@ struct evu_features {
 			   only,      for nothing may be received behind the program's back */
 	bool accept;    /* "accept": multishot accept (5.19); likewise */
 	bool send;      /* "send": likewise */
+	bool idle_poll; /* "idle_poll": receives that bring nothing become polls; with recv only */
 	bool no_iowait; /* "no_iowait": waiting need not count as io-wait (6.15) */
 };
 

@@ -97,8 +97,15 @@ void evu_request_drop(struct evu_request *r)
 		e->unsettled = true;
 }
 
+/* True iff it is a receive, not a poll in the place of one. */
+static bool receives(const struct evu_request *r, const struct evu_op *op)
+{
+	return r->kind == EVU_RECV && op->kind == EVU_NO_POLL;
+}
+
 static void ended(struct evu_request *r)
 {
+	r->engine->nreceiving -= receives(r, r->op);
 	r->op = NULL;
 	r->renewed = false;
 	r->engine->nrequests--;
@@ -197,6 +204,7 @@ static int arm(struct evu_request *r)
 	}
 	r->op = op;
 	e->nrequests++;
+	e->nreceiving += receives(r, op);
 	return 0;
 }
 

@@ -94,6 +94,8 @@ struct evu_ring {
 	const struct evu_ring_ops *ops;
 	struct evu_op_pool *pool; /* the engine's */
 	unsigned moves;           /* 1u << enum evu_request_kind: what it can do with data */
+	int64_t idle_ns; /* a receive that has brought nothing for so long is better a poll; 0:
+			    never */
 };
 
 /* Constructors: the ring or NULL with *err set to -errno. */

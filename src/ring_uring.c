@@ -30,8 +30,10 @@
 #define _GNU_SOURCE
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -477,6 +479,16 @@ static const struct evu_ring_ops uring_ops = {
     .send = uring_send,
 };
 
+/* After how much silence a receive makes room for a poll; EVENT_URING_IDLE_MS in the environment
+ * says another time. */
+static int64_t idle_ns(void)
+{
+	const char *text = secure_getenv("EVENT_URING_IDLE_MS");
+	long ms = text ? strtol(text, NULL, 10) : 0;
+
+	return (ms > 0 && ms < INT_MAX ? ms : 1000) * INT64_C(1000000);
+}
+
 struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err)
 {
 	const struct evu_features *f = evu_features();
@@ -497,6 +509,7 @@ struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err)
 	r->ring.pool = pool;
 	r->ring.moves = (f->recv ? 1u << EVU_RECV : 0u) | (f->accept ? 1u << EVU_ACCEPT : 0u) |
 			(f->send ? 1u << EVU_SEND : 0u);
+	r->ring.idle_ns = f->idle_poll ? idle_ns() : 0;
 	r->task_flag = f->defer_taskrun;
 	r->skip = f->cqe_skip;
 	r->enter_flags = f->no_iowait ? EVU_ENTER_NO_IOWAIT : 0;

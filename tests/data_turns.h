@@ -157,6 +157,7 @@ static inline void nothing_is_left(void)
 	ck_assert(!evu_link_linked(&e->starting));
 	ck_assert(!evu_link_linked(&e->halting));
 	ck_assert_int_eq(e->nrequests, 0);
+	ck_assert_int_eq(e->nreceiving, 0);
 	ck_assert_uint_eq(e->pool.in_flight, (unsigned)e->narmed);
 }
 

@@ -124,7 +124,7 @@ static inline bool start(int method)
 /* ---- without a feature */
 
 static const char *const features[] = {"defer_taskrun", "defer_taskrun,coop_taskrun",
-    "coop_taskrun", "multishot_poll", "cqe_skip", "no_iowait",
+    "coop_taskrun", "multishot_poll", "cqe_skip", "idle_poll", "no_iowait",
     "defer_taskrun,coop_taskrun,multishot_poll,cqe_skip,no_iowait", "ring", "no_such_feature"};
 
 /* Runs this program again, in a child, with the features switched off. */
@@ -156,7 +156,7 @@ START_TEST(test_a_feature_that_is_switched_off_is_off)
 		bool has;
 	} bits[] = {{"defer_taskrun", f->defer_taskrun}, {"coop_taskrun", f->coop_taskrun},
 	    {"multishot_poll", f->multishot_poll}, {"cqe_skip", f->cqe_skip},
-	    {"no_iowait", f->no_iowait}, {"ring", f->ring}};
+	    {"idle_poll", f->idle_poll}, {"no_iowait", f->no_iowait}, {"ring", f->ring}};
 	size_t i;
 
 	for (i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
