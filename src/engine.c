@@ -334,8 +334,6 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	e->roused = false;
 	if (evu_link_linked(&e->unsure))
 		evu_recv_make_sure(e);
-	if (e->nreceiving && e->ring->idle_ns)
-		timeout_ns = evu_recv_sweep(e, timeout_ns);
 	queue_cancels(e);
 	evu_poll_flush(e);
 	evu_request_flush(e);
@@ -386,6 +384,18 @@ static int any_ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	}
 }
 
+/* A poll in the place of a receive that fired, and a receive that made room for a poll, may leave
+ * something waiting that belongs to this turn: at worst the poll is armed, fires, and the receive
+ * is armed. */
+static int rouse(struct evu_engine *e)
+{
+	int rc = 0, i;
+
+	for (i = 0; rc == 0 && e->roused && i < 2; i++)
+		rc = any_ring_turn(e, 0);
+	return rc;
+}
+
 int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 {
 	bool slept, blind;
@@ -397,14 +407,16 @@ int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 	e->woken = false;
 	do {
 		int64_t sleep_ns = e->nhot ? 0 : timeout_ns;
-		int rc = any_ring_turn(e, sleep_ns);
+		int rc;
 
-		/* What the polls in the place of receives have promised belongs to this turn. */
-		if (rc == 0 && e->roused)
-			rc = any_ring_turn(e, 0);
+		slept = sleep_ns == timeout_ns;
+		if (e->nreceiving && e->ring->idle_ns)
+			sleep_ns = evu_recv_sweep(e, sleep_ns);
+		rc = any_ring_turn(e, sleep_ns);
+		if (rc == 0)
+			rc = rouse(e);
 		if (rc < 0)
 			return rc;
-		slept = sleep_ns == timeout_ns;
 		blind = false;
 		/* What other threads dropped while we slept takes effect before anything else
 		 * happens. */

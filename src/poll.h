@@ -52,7 +52,7 @@ struct evu_engine {
 	int64_t sweep_ns;       /* when idle receives are to be looked for next */
 	uint32_t sweep_at;      /* the op that is looked at next */
 	bool sweeping;          /* the present sweep has not come to its end */
-	bool roused;            /* a poll in the place of a receive has fired, in this turn */
+	bool roused;            /* a poll in the place of a receive has fired, or is to be armed */
 	struct evu_link unsure; /* receives whose end may have gone unnoticed: see recv.c */
 	struct pollfd *unsure_fds;
 	unsigned cap_unsure;

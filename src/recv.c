@@ -16,7 +16,8 @@
  * nothing for a while (ring->idle_ns, a second) ends, and a one-shot poll takes its place; when
  * that fires, the receive is armed again and brings what there is in the same turn. A clock hand
  * goes round all requests once in that while: who has not been used since the last time is idle.
- * While there are receives left the loop wakes up for it; with nothing but polls it sleeps on.
+ * While there are receives left the loop wakes up for it; with nothing but polls it sleeps on. What
+ * waits in a socket when a turn begins is told by that turn all the same (rouse in engine.c).
  */
 #include "request.h"
 
@@ -279,6 +280,7 @@ void evu_recv_completed(struct evu_request *r, struct evu_op *op, int res)
 	}
 	if (item)
 		evu_item_give(e, item);
+	e->roused |= res == -ECANCELED && in->idle && r->wanted;
 	if (res == -ECANCELED || res == -EINTR || res == -EAGAIN)
 		return;
 	if (res == -ENOBUFS)

@@ -56,8 +56,12 @@ static const char *in_the_socket;
 
 static void bring(struct fake_req *req)
 {
-	if (req->kind != EVU_NO_POLL || !in_the_socket)
+	if (!in_the_socket)
 		return;
+	if (req->kind != EVU_NO_POLL) {
+		fake_post(req, POLLIN, false);
+		return;
+	}
 	fake_post_bytes(req, in_the_socket, (unsigned)strlen(in_the_socket), false, !req->cap);
 	in_the_socket = NULL;
 }
@@ -118,6 +122,18 @@ START_TEST(test_bytes_that_cross_the_cancel_are_kept_and_it_goes_on_receiving)
 	turn();
 	ck_assert_str_eq(taken(a), "late");
 	turn();
+	is_receiving(A);
+}
+END_TEST
+
+START_TEST(test_bytes_that_wait_when_it_becomes_a_poll_come_in_the_same_turn)
+{
+	a = receiving(A);
+	sweep();
+	in_the_socket = "there";
+	fake.on_seen = bring;
+	sweep();
+	ck_assert_str_eq(taken(a), "there");
 	is_receiving(A);
 }
 END_TEST
@@ -370,6 +386,7 @@ static TCase *idle_case(void)
 	tcase_add_test(tc, test_one_that_brings_bytes_stays);
 	tcase_add_test(tc, test_one_that_is_halted_or_accepts_is_no_concern_of_a_sweep);
 	tcase_add_test(tc, test_bytes_that_cross_the_cancel_are_kept_and_it_goes_on_receiving);
+	tcase_add_test(tc, test_bytes_that_wait_when_it_becomes_a_poll_come_in_the_same_turn);
 	tcase_add_test(tc, test_an_end_that_crosses_the_cancel_is_told);
 	tcase_add_test(tc, test_want_of_buffers_that_crosses_the_cancel_is_told);
 	tcase_add_test(tc, test_one_that_is_halted_while_it_becomes_a_poll_stays_so);
