@@ -18,7 +18,7 @@
  */
 #include "bufferevent.h"
 
-/* Marks read_watermarks_cb: the last readcb took nothing from an input at its high mark. */
+/* Marks the entry of high_mark_cb: the last readcb took nothing from an input at its high mark. */
 #define CB_UNTOUCHED 0x0100
 
 #define TRIGGER_OPTIONS (BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS)
@@ -35,12 +35,14 @@ static bool at_high_mark(const struct bufferevent *bev)
 	return bev->wm_read.high && evbuffer_get_length(bev->input) >= bev->wm_read.high;
 }
 
-/* read_watermarks_cb, unless the program has removed it (evbuffer_setcb replaces all callbacks). */
+/* That of high_mark_cb, unless the program has removed it (evbuffer_setcb replaces all callbacks).
+ */
 static struct evbuffer_cb_entry *high_mark_entry(struct bufferevent *bev)
 {
 	struct evbuffer_cb_entry *entry;
 
-	LIST_FOREACH (entry, &bev->input->callbacks, next) {
+	entry = evc_buffer_first_callback(bev->input);
+	for (; entry; entry = LIST_NEXT(entry, next)) {
 		if (entry->cb.cb_func == high_mark_cb)
 			break;
 	}
@@ -243,7 +245,7 @@ void bufferevent_getcb(struct bufferevent *bev, bufferevent_data_cb *readcb,
 static void high_mark_cb(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
 	struct bufferevent *bev = arg;
-	struct evbuffer_cb_entry *entry = BEV_UPCAST(bev)->read_watermarks_cb;
+	struct evbuffer_cb_entry *entry = high_mark_entry(bev);
 	bool call = info->n_deleted && entry->flags & CB_UNTOUCHED;
 
 	(void)input;
@@ -266,7 +268,6 @@ static void watch_high_mark(struct bufferevent *bev)
 		entry = evbuffer_add_cb(bev->input, high_mark_cb, bev);
 	if (entry)
 		entry->flags |= EVBUFFER_CB_ENABLED | EVBUFFER_CB_NODEFER;
-	BEV_UPCAST(bev)->read_watermarks_cb = entry;
 }
 
 static void unwatch_high_mark(struct bufferevent *bev)

@@ -85,8 +85,7 @@ struct bufferevent_rate_limit {
 
 struct bufferevent_private {
 	struct bufferevent bev;
-	struct evbuffer_cb_entry
-	    *read_watermarks_cb; /* on input, while there is a high watermark */
+	struct bufferevent_rate_limit *rate_limiting;
 	unsigned own_lock : 1;
 	unsigned readcb_pending : 1;
 	unsigned writecb_pending : 1;
@@ -101,7 +100,6 @@ struct bufferevent_private {
 	enum bufferevent_options options;
 	int refcnt;
 	void *lock;
-	struct bufferevent_rate_limit *rate_limiting;
 	/* From here on it is as each kind likes; sockets have other things here. */
 	struct evc_connecting {
 		union {
@@ -111,7 +109,7 @@ struct bufferevent_private {
 		} address;
 		struct evdns_getaddrinfo_request *dns_request;
 	} connecting_to;
-	char unused[16];
+	char unused[24];
 };
 /* The part that all kinds have. */
 #define EVC_PRIVATE_COMMON offsetof(struct bufferevent_private, connecting_to)

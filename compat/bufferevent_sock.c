@@ -360,7 +360,10 @@ static void stream_init(struct evc_sock *s)
 		return;
 	}
 	EVBASE_LOCK(base);
-	evc_stream_init(&s->stream, base, EVU_RECV, &bev->ev_read, &bev->ev_write);
+	_Static_assert(offsetof(struct bufferevent, ev_write) ==
+			   offsetof(struct bufferevent, ev_read) + sizeof(struct event),
+	    "the writer is right behind the reader");
+	evc_stream_init(&s->stream, base, EVU_RECV, &bev->ev_read, true);
 	EVBASE_UNLOCK(base);
 }
 

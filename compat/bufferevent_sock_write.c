@@ -152,11 +152,11 @@ static void look(struct evc_sock *s)
 		if (st->send && st->send->result == -EINPROGRESS)
 			evu_send_start(st->send, st->fd);
 		else if (st->send)
-			event_active_later_nolock_(st->writer, EV_WRITE);
+			event_active_later_nolock_(evc_stream_writer(st), EV_WRITE);
 		else if (ask)
 			st->poll_out = true;
 		else if (st->no_out || evc_buffer_starts_in_file(s->priv.bev.output))
-			event_active_later_nolock_(st->writer, EV_WRITE);
+			event_active_later_nolock_(evc_stream_writer(st), EV_WRITE);
 		else if (!send_some(s, most))
 			st->poll_out = true;
 		if (st->poll_out)

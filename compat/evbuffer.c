@@ -53,10 +53,10 @@ void evbuffer_decref_and_unlock_(struct evbuffer *buf)
 	}
 	evc_chain_free_all(buf->first);
 	evc_buffer_remove_all_callbacks(buf);
-	if (buf->deferral) {
-		event_deferred_cb_cancel_(buf->deferral->base, &buf->deferral->cb);
-		mm_free(buf->deferral);
-	}
+	if (buf->deferred_cbs)
+		event_deferred_cb_cancel_(buf->watch->base, &buf->watch->round);
+	if (buf->watch)
+		mm_free(buf->watch);
 	EVBUFFER_UNLOCK(buf);
 	if (buf->own_lock)
 		EVTHREAD_FREE_LOCK(buf->lock, EVTHREAD_LOCKTYPE_RECURSIVE);

@@ -50,10 +50,10 @@ struct evbuffer {
 	size_t n_del_for_cb;
 	void *lock;
 	struct bufferevent *parent; /* whose input or output this is; NULL: nobody's */
-	LIST_HEAD(evbuffer_cb_queue, evbuffer_cb_entry) callbacks; /* newest first */
-	struct evc_deferral *deferral; /* callbacks run from the loop; NULL: at once */
+	struct evc_watch *watch;    /* NULL: nobody has ever asked to be told of changes */
 	int refcnt;
 	ev_uint16_t flags;         /* EVBUFFER_FLAG_* */
+	unsigned deferred_cbs : 1; /* callbacks run from the loop */
 	unsigned own_lock : 1;     /* the lock is freed with the buffer */
 	unsigned freeze_start : 1; /* nobody may drain or prepend */
 	unsigned freeze_end : 1;   /* nobody may append */
@@ -62,12 +62,13 @@ struct evbuffer {
 	unsigned sends : 1;        /* the bufferevent is told of changes, as if by the oldest of the
 				      callbacks */
 };
-_Static_assert(sizeof(struct evbuffer) <= 88, "every connection has two");
+_Static_assert(sizeof(struct evbuffer) <= 80, "every connection has two");
 
-/* The round of callbacks that waits for the loop. */
-struct evc_deferral {
-	struct event_base *base;
-	struct event_callback cb;
+/* Who is told of changes, and how. */
+struct evc_watch {
+	LIST_HEAD(evbuffer_cb_queue, evbuffer_cb_entry) callbacks; /* newest first */
+	struct event_base *base; /* in whose loop they run, iff deferred_cbs */
+	struct event_callback round;
 };
 
 struct evbuffer_chain {
@@ -259,7 +260,7 @@ static inline bool evc_buffer_starts_in_file(const struct evbuffer *buf)
 /* True iff somebody is to be told of changes. */
 static inline bool evc_buffer_is_watched(const struct evbuffer *buf)
 {
-	return !LIST_EMPTY(&buf->callbacks) || buf->sends;
+	return (buf->watch && !LIST_EMPTY(&buf->watch->callbacks)) || buf->sends;
 }
 /* As evbuffer_invoke_callbacks_, without a call where there are none. */
 static inline void evc_buffer_changed(struct evbuffer *buf)
@@ -270,6 +271,11 @@ static inline void evc_buffer_changed(struct evbuffer *buf)
 		evbuffer_invoke_callbacks_(buf);
 }
 void evc_buffer_remove_all_callbacks(struct evbuffer *buf);
+/* The callbacks, newest first; NULL: none. */
+static inline struct evbuffer_cb_entry *evc_buffer_first_callback(const struct evbuffer *buf)
+{
+	return buf->watch ? LIST_FIRST(&buf->watch->callbacks) : NULL;
+}
 
 /* ---- evbuffer.c */
 /* A new buffer in zeroed memory that is the caller's. */

@@ -54,7 +54,7 @@ static void run_callbacks(struct evbuffer *buf, enum cb_round round)
 		return;
 	if (round != ROUND_AT_ONCE)
 		buf->n_add_for_cb = buf->n_del_for_cb = 0;
-	for (entry = LIST_FIRST(&buf->callbacks); entry; entry = next) {
+	for (entry = evc_buffer_first_callback(buf); entry; entry = next) {
 		next = LIST_NEXT(entry, next);
 		if (!cb_is_due(entry, round))
 			continue;
@@ -83,7 +83,7 @@ static void deferred_round(struct event_callback *cb, void *arg)
 
 static void schedule_round(struct evbuffer *buf)
 {
-	if (!event_deferred_cb_schedule_(buf->deferral->base, &buf->deferral->cb))
+	if (!event_deferred_cb_schedule_(buf->watch->base, &buf->watch->round))
 		return;
 	evbuffer_incref_(buf);
 	if (buf->parent)
@@ -96,34 +96,41 @@ void evbuffer_invoke_callbacks_(struct evbuffer *buf)
 		buf->n_add_for_cb = buf->n_del_for_cb = 0;
 		return;
 	}
-	if (buf->deferral)
+	if (buf->deferred_cbs)
 		schedule_round(buf);
-	run_callbacks(buf, buf->deferral ? ROUND_AT_ONCE : ROUND_ALL);
+	run_callbacks(buf, buf->deferred_cbs ? ROUND_AT_ONCE : ROUND_ALL);
+}
+
+/* Locked. NULL: no memory. */
+static struct evc_watch *watch(struct evbuffer *buf)
+{
+	if (!buf->watch)
+		buf->watch = mm_calloc(1, sizeof(*buf->watch));
+	return buf->watch;
 }
 
 int evbuffer_defer_callbacks(struct evbuffer *buf, struct event_base *base)
 {
-	struct evc_deferral *d;
+	struct evc_watch *w;
 
 	EVBUFFER_LOCK(buf);
-	if (!buf->deferral)
-		buf->deferral = mm_calloc(1, sizeof(*d));
-	d = buf->deferral;
-	if (d) {
-		d->base = base;
-		event_deferred_cb_init_(&d->cb, (ev_uint8_t)(event_base_get_npriorities(base) / 2),
-		    deferred_round, buf);
+	w = watch(buf);
+	if (w) {
+		buf->deferred_cbs = 1;
+		w->base = base;
+		event_deferred_cb_init_(&w->round,
+		    (ev_uint8_t)(event_base_get_npriorities(base) / 2), deferred_round, buf);
 	}
 	EVBUFFER_UNLOCK(buf);
-	return d ? 0 : -1;
+	return w ? 0 : -1;
 }
 
 int evbuffer_get_callbacks_(struct evbuffer *buf, struct event_callback **cbs, int max_cbs)
 {
 	EVBUFFER_ASSERT_LOCKED(buf);
-	if (!buf->deferral || max_cbs < 1)
+	if (!buf->deferred_cbs || max_cbs < 1)
 		return 0;
-	cbs[0] = &buf->deferral->cb;
+	cbs[0] = &buf->watch->round;
 	return 1;
 }
 
@@ -132,7 +139,7 @@ void evc_buffer_remove_all_callbacks(struct evbuffer *buf)
 	struct evbuffer_cb_entry *entry;
 
 	buf->sends = 0;
-	while ((entry = LIST_FIRST(&buf->callbacks))) {
+	while ((entry = evc_buffer_first_callback(buf))) {
 		LIST_REMOVE(entry, next);
 		mm_free(entry);
 	}
@@ -148,7 +155,12 @@ struct evbuffer_cb_entry *evbuffer_add_cb(struct evbuffer *buf, evbuffer_cb_func
 	entry->cbarg = cbarg;
 	entry->flags = EVBUFFER_CB_ENABLED;
 	EVBUFFER_LOCK(buf);
-	LIST_INSERT_HEAD(&buf->callbacks, entry, next);
+	if (watch(buf)) {
+		LIST_INSERT_HEAD(&buf->watch->callbacks, entry, next);
+	} else {
+		mm_free(entry);
+		entry = NULL;
+	}
 	EVBUFFER_UNLOCK(buf);
 	return entry;
 }
@@ -169,7 +181,7 @@ int evbuffer_remove_cb(struct evbuffer *buf, evbuffer_cb_func cb, void *cbarg)
 	int result = -1;
 
 	EVBUFFER_LOCK(buf);
-	LIST_FOREACH (entry, &buf->callbacks, next) {
+	for (entry = evc_buffer_first_callback(buf); entry; entry = LIST_NEXT(entry, next)) {
 		if (entry->cb.cb_func == cb && entry->cbarg == cbarg)
 			break;
 	}

@@ -236,7 +236,7 @@ static void stream_note(struct evc_fd *slot, const struct event *ev, bool on)
 		return;
 	if (ev == s->reader)
 		s->reading = on;
-	if (ev == s->writer) {
+	if (ev == evc_stream_writer(s)) {
 		s->writing = on;
 		s->poll_out = false;
 	}

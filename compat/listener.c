@@ -419,7 +419,7 @@ struct evconnlistener *evconnlistener_new(struct event_base *base, evconnlistene
 	l->base = l->event.ev_base;
 	evtimer_assign(&l->rest, l->base, rested, l);
 	EVBASE_LOCK(l->base);
-	evc_stream_init(&l->stream, l->base, EVU_ACCEPT, &l->event, NULL);
+	evc_stream_init(&l->stream, l->base, EVU_ACCEPT, &l->event, false);
 	l->stream.in.accept_cloexec = l->accept_flags & SOCK_CLOEXEC;
 	l->stream.in.accept_nonblock = l->accept_flags & SOCK_NONBLOCK;
 	l->stream.net = true;

@@ -12,9 +12,10 @@
 #include "evmap.h"
 
 void evc_stream_init(struct evc_stream *s, struct event_base *base, enum evu_request_kind kind,
-    struct event *reader, struct event *writer)
+    struct event *reader, bool has_writer)
 {
-	*s = (struct evc_stream){.reader = reader, .writer = writer, .base = base, .fd = -1};
+	*s =
+	    (struct evc_stream){.reader = reader, .has_writer = has_writer, .base = base, .fd = -1};
 	evu_link_init(&s->to_send);
 	evu_intake_init(&s->in, base->engine, kind);
 	s->no_in = !evu_engine_moves_data(base->engine, kind);
@@ -120,7 +121,7 @@ void evc_stream_changed(struct evc_stream *s)
 	if (rc < 0 && s->reading)
 		event_active_later_nolock_(s->reader, EV_READ);
 	if (rc < 0 && s->writing)
-		event_active_later_nolock_(s->writer, EV_WRITE);
+		event_active_later_nolock_(evc_stream_writer(s), EV_WRITE);
 }
 
 void evc_stream_renew(struct evc_stream *s)
@@ -150,5 +151,5 @@ void evc_stream_sent(void *arg, struct evu_send *send)
 	struct evc_stream *s = send->ctx;
 
 	if (s->writing)
-		activate(arg, s->writer, EV_WRITE);
+		activate(arg, evc_stream_writer(s), EV_WRITE);
 }

@@ -21,26 +21,30 @@
 
 struct evc_stream {
 	struct event *reader;
-	struct event *writer; /* NULL: a listener's */
 	struct event_base *base;
 	struct evu_intake in;
 	struct evu_send *send; /* the one in flight, or whose result nobody took yet */
 	struct evu_link
-	    to_send;        /* on base->to_send: the writer was added, and is to be looked at */
-	evutil_socket_t fd; /* attached to it; -1: not attached */
-	uint16_t cap;       /* bytes that the next receive may bring; 0: any */
-	bool reading : 1;   /* the reader is inserted */
-	bool writing : 1;   /* the writer is */
-	bool no_in : 1;     /* cannot take in by itself */
-	bool no_out : 1;    /* cannot send by itself */
-	bool net : 1;       /* the reader is polled for as well, whatever comes by itself */
-	bool hold_in : 1;   /* the reader waits for nothing: the socket is not connected yet */
-	bool poll_out : 1;  /* the writer waits until the fd takes data */
+	    to_send;         /* on base->to_send: the writer was added, and is to be looked at */
+	evutil_socket_t fd;  /* attached to it; -1: not attached */
+	uint16_t cap;        /* bytes that the next receive may bring; 0: any */
+	bool reading : 1;    /* the reader is inserted */
+	bool has_writer : 1; /* right behind the reader; a listener has none */
+	bool writing : 1;    /* the writer is */
+	bool no_in : 1;      /* cannot take in by itself */
+	bool no_out : 1;     /* cannot send by itself */
+	bool net : 1;        /* the reader is polled for as well, whatever comes by itself */
+	bool hold_in : 1;    /* the reader waits for nothing: the socket is not connected yet */
+	bool poll_out : 1;   /* the writer waits until the fd takes data */
 };
 
 /* `kind`: EVU_RECV or EVU_ACCEPT. */
 void evc_stream_init(struct evc_stream *s, struct event_base *base, enum evu_request_kind kind,
-    struct event *reader, struct event *writer);
+    struct event *reader, bool has_writer);
+static inline struct event *evc_stream_writer(const struct evc_stream *s)
+{
+	return s->has_writer ? s->reader + 1 : NULL;
+}
 /* Puts the stream on an fd, unless there is one already. */
 void evc_stream_attach(struct evc_stream *s, evutil_socket_t fd);
 /* Takes it off. Its requests end now; evu_engine_settle has to follow before the fd is given away.
