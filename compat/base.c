@@ -118,6 +118,7 @@ static void base_init(struct event_base *base)
 	base->abi.ev_signal_pair[0] = base->abi.ev_signal_pair[1] = -1;
 	base->abi.th_notify_fd[0] = base->abi.th_notify_fd[1] = -1;
 	base->event_running_priority = -1;
+	base->fresh_fd = -1;
 	TAILQ_INIT(&base->active_later_queue);
 	LIST_INIT(&base->once_events);
 	evu_link_init(&base->to_send);

@@ -133,8 +133,9 @@ struct event_base {
 			       callback */
 	int event_running_priority; /* -1 when no callbacks are being run */
 	int running_loop;
-	bool to_settle;         /* an fd was dropped: evc_settle has something to look at */
-	int n_deferreds_queued; /* deferred callbacks made active in this turn */
+	evutil_socket_t fresh_fd; /* accepted just now, and being told to the program; or -1 */
+	bool to_settle;           /* an fd was dropped: evc_settle has something to look at */
+	int n_deferreds_queued;   /* deferred callbacks made active in this turn */
 
 	struct evcallback_list *activequeues; /* [nactivequeues], most urgent first */
 	int nactivequeues;
@@ -190,6 +191,14 @@ static inline bool evc_in_loop_thread(const struct event_base *base)
 static inline bool evc_must_notify(const struct event_base *base)
 {
 	return base->running_loop && !evc_in_loop_thread(base);
+}
+
+/* True iff it waits for nothing, and is not about to run: deleting it changes nothing. */
+static inline bool evc_callback_rests(const struct event_callback *evcb)
+{
+	const short busy = EVLIST_TIMEOUT | EVLIST_INSERTED | EVLIST_ACTIVE | EVLIST_ACTIVE_LATER;
+
+	return !(evcb->evcb_flags & busy);
 }
 
 static inline struct event *evc_event_of(struct event_callback *evcb)

@@ -519,11 +519,19 @@ static void let_go(struct evc_sock *s)
 {
 	struct event_base *base = base_of(s);
 
-	event_del_noblock(&s->priv.bev.ev_read);
-	event_del_noblock(&s->priv.bev.ev_write);
-	if (!base)
+	struct event *ev_read = &s->priv.bev.ev_read, *ev_write = &s->priv.bev.ev_write;
+
+	if (!base) {
+		event_del_noblock(ev_read);
+		event_del_noblock(ev_write);
 		return;
+	}
 	EVBASE_LOCK(base);
+	/* One that waits for something does so at this base, also in bufferevent_base_set. */
+	if (!evc_callback_rests(&ev_read->ev_evcallback))
+		event_del_nolock_(ev_read, EVENT_DEL_NOBLOCK);
+	if (!evc_callback_rests(&ev_write->ev_evcallback))
+		event_del_nolock_(ev_write, EVENT_DEL_NOBLOCK);
 	evc_stream_detach(&s->stream);
 	evc_settle(base);
 	EVBASE_UNLOCK(base);

@@ -113,6 +113,8 @@ static enum evu_watch slot_watch(const struct evc_fd *slot, unsigned mask)
 	/* A stream waits for a poll once in a while only. */
 	if (slot->stream && slot->stream->poll_out && mask == POLLOUT && slot->nwrite == 1)
 		return EVU_ONCE;
+	if (evc_io_reads_itself(slot) && mask == POLLIN)
+		return EVU_BESIDE;
 	if (ev->ev_events & EV_ET)
 		return EVU_EDGE;
 	if (ev->ev_events & EV_PERSIST || LIST_NEXT(ev, ev_io_next) || slot->nclose)
@@ -247,18 +249,24 @@ bool evc_io_attach(struct event_base *base, evutil_socket_t fd, struct evc_strea
 	struct evc_fd *slot;
 
 	/* Without a stream, adding the event says what is wrong with the fd. */
-	if (evu_fd_admit(fd) != 0)
+	if (fd != base->fresh_fd && evu_fd_admit(fd) != 0)
 		return false;
 	slot = slot_make(base, fd);
 	if (!slot || slot->stream)
 		return false;
 	slot->stream = s;
+	if (s->net)
+		s->in.beside = slot_poll(base, slot, fd);
 	return true;
 }
 
 void evc_io_detach(struct event_base *base, evutil_socket_t fd)
 {
-	slot_find(base, fd)->stream = NULL;
+	struct evc_fd *slot = slot_find(base, fd);
+
+	if (slot->stream->net)
+		slot->stream->in.beside = NULL;
+	slot->stream = NULL;
 }
 
 int evc_io_refresh(struct event_base *base, evutil_socket_t fd)
@@ -383,7 +391,12 @@ static short meaning(enum evu_method method, unsigned mask)
 bool evc_io_ready(void *arg, struct evu_poll *poll, unsigned mask)
 {
 	struct event_base *base = arg;
-	bool heard = evc_io_active(base, poll->fd, meaning(evu_engine_method(base->engine), mask));
+	struct evc_stream *s = evu_container_of(poll, struct evc_fd, poll)->stream;
+	bool heard;
+
+	if (s && s->net)
+		s->passed_over = true;
+	heard = evc_io_active(base, poll->fd, meaning(evu_engine_method(base->engine), mask));
 
 	/* While a socket's error has not been taken, an event for EV_CLOSED alone hears nothing of
 	 * the end that came with it, and taking it would not be told: so it is told now. */

@@ -46,9 +46,9 @@ void event_callback_finalize_nolock_(struct event_base *base, unsigned flags,
     struct event_callback *evcb, void (*cb)(struct event_callback *, void *))
 {
 	(void)flags;
-	if (evcb->evcb_flags & EVLIST_INIT)
+	if (!evc_callback_rests(evcb) && evcb->evcb_flags & EVLIST_INIT)
 		event_del_nolock_(evc_event_of(evcb), EVENT_DEL_NOBLOCK);
-	else
+	else if (!evc_callback_rests(evcb))
 		event_callback_cancel_nolock_(base, evcb, 0);
 	evcb->evcb_closure = EV_CLOSURE_CB_FINALIZE;
 	evcb->evcb_cb_union.evcb_cbfinalize = cb;
@@ -80,7 +80,7 @@ int event_callback_finalize_many_(struct event_base *base, int n_cbs, struct eve
 		if (evcbs[i] == base->current_event) {
 			event_callback_finalize_nolock_(base, 0, evcbs[i], cb);
 			running = true;
-		} else {
+		} else if (!evc_callback_rests(evcbs[i])) {
 			event_callback_cancel_nolock_(base, evcbs[i], 0);
 		}
 	}

@@ -9,8 +9,9 @@
  *
  * Requests to accept are woken one at a time, also across processes that share the socket: a
  * connection that woke the request of a process that is busy, or about to end, would wait for that
- * one while another one sleeps. So the socket is polled for as well, which wakes everybody; who
- * finds connections left then accepts them as elsewhere.
+ * one while another one sleeps. So the socket is polled for as well, which wakes everybody; if no
+ * connection has come in since, and poll(2) says that there is one, it is accepted as elsewhere
+ * (EVU_BESIDE).
  *
  * Disabled: the requests end before the call returns; what was accepted by then is handed out when
  * the listener is enabled again, and closed when it is freed.
@@ -21,7 +22,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -185,6 +185,14 @@ void evconnlistener_free(struct evconnlistener *l)
 
 /* ---- handing out. Locked on entry and on return, unless the listener is gone. */
 
+/* For as long as the program is being told of it, nobody has to ask whether it can be watched. */
+static void note_fresh(struct evconnlistener *l, int fd)
+{
+	EVBASE_LOCK(l->base);
+	l->base->fresh_fd = fd;
+	EVBASE_UNLOCK(l->base);
+}
+
 /* False: the listener was freed or disabled by the callback. */
 static bool deliver(struct evconnlistener *l, int fd, struct sockaddr_storage *ss, socklen_t len)
 {
@@ -197,7 +205,9 @@ static bool deliver(struct evconnlistener *l, int fd, struct sockaddr_storage *s
 	}
 	l->refcnt++;
 	UNLOCK(l);
+	note_fresh(l, fd);
 	cb(l, fd, (struct sockaddr *)ss, (int)len, arg);
+	note_fresh(l, -1);
 	LOCK(l);
 	if (l->refcnt == 1) {
 		(void)decref_and_unlock(l);
@@ -245,10 +255,8 @@ static int next_accepted(struct evconnlistener *l)
 	int fd = -1;
 
 	EVBASE_LOCK(l->base);
-	item = evu_intake_take(&l->stream.in);
+	item = evu_intake_pop(&l->stream.in);
 	if (item) {
-		if (item->next)
-			evu_intake_put_back(&l->stream.in, item->next);
 		fd = item->fd;
 		evu_item_give(l->base->engine, item);
 	}
@@ -289,14 +297,6 @@ static bool hand_out(struct evconnlistener *l)
 	return true;
 }
 
-/* Somebody is to be accepted whom the request has passed over. */
-static bool somebody_waits(const struct evconnlistener *l)
-{
-	struct pollfd fd = {.fd = l->event.ev_fd, .events = POLLIN};
-
-	return poll(&fd, 1, 0) > 0 && fd.revents & POLLIN;
-}
-
 /* After an accept that succeeded the kernel may do it by itself again. */
 static void trust_again(struct evconnlistener *l)
 {
@@ -307,26 +307,43 @@ static void trust_again(struct evconnlistener *l)
 	EVBASE_UNLOCK(l->base);
 }
 
+/* Nobody comes back to those who wait, unless the fd is polled for them until one is accepted. */
+static void mistrust(struct evconnlistener *l)
+{
+	l->wary = true;
+	EVBASE_LOCK(l->base);
+	l->stream.no_in = true;
+	evc_stream_changed(&l->stream);
+	EVBASE_UNLOCK(l->base);
+}
+
 /* Accepts until there is nothing left. */
 static void accept_all(struct evconnlistener *l)
 {
 	bool any = false;
 
-	for (;; any = true) {
+	for (;;) {
 		struct sockaddr_storage ss;
 		socklen_t len = sizeof(ss);
 		int fd =
 		    evutil_accept4_(l->event.ev_fd, (struct sockaddr *)&ss, &len, l->accept_flags);
 
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
 		if (fd < 0)
 			break;
+		any = true;
 		if (len == 0) /* nmap does this to some kernels */
 			evutil_closesocket(fd);
 		else if (!deliver(l, fd, &ss, len))
 			return;
 	}
-	if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-		failed(l, errno);
+	if (errno != EAGAIN) {
+		int error = errno;
+
+		if (!l->wary)
+			mistrust(l);
+		failed(l, error);
 		return;
 	}
 	if (any && l->wary)
@@ -347,7 +364,7 @@ static bool begin(struct evconnlistener *l)
 static void ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct evconnlistener *l = arg;
-	bool by_itself, fatal;
+	bool passed_over, fatal;
 	int end;
 
 	(void)fd;
@@ -366,14 +383,15 @@ static void ready(evutil_socket_t fd, short what, void *arg)
 		evc_stream_changed(&l->stream);
 	else
 		evc_stream_renew(&l->stream);
-	by_itself = evc_stream_reads(&l->stream);
 	fatal = end && !l->stream.no_in;
+	passed_over = l->stream.passed_over || !evc_stream_reads(&l->stream);
+	l->stream.passed_over = false;
 	EVBASE_UNLOCK(l->base);
 	if (passes(-end))
 		UNLOCK(l);
 	else if (fatal)
 		failed(l, -end);
-	else if (!by_itself || somebody_waits(l))
+	else if (passed_over)
 		accept_all(l);
 	else
 		UNLOCK(l);

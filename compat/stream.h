@@ -33,9 +33,10 @@ struct evc_stream {
 	bool writing : 1;    /* the writer is */
 	bool no_in : 1;      /* cannot take in by itself */
 	bool no_out : 1;     /* cannot send by itself */
-	bool net : 1;        /* the reader is polled for as well, whatever comes by itself */
-	bool hold_in : 1;    /* the reader waits for nothing: the socket is not connected yet */
-	bool poll_out : 1;   /* the writer waits until the fd takes data */
+	bool net : 1; /* the reader is polled for as well, whatever comes by itself; a listener's */
+	bool passed_over : 1; /* that poll has told of somebody whom the request has not accepted */
+	bool hold_in : 1;     /* the reader waits for nothing: the socket is not connected yet */
+	bool poll_out : 1;    /* the writer waits until the fd takes data */
 };
 
 /* `kind`: EVU_RECV or EVU_ACCEPT. */

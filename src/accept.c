@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "poll.h"
 #include "request.h"
 
 int evu_accept_arm(struct evu_request *r, struct evu_op *op)
@@ -46,4 +47,6 @@ void evu_accept_completed(struct evu_request *r, struct evu_op *op, int res)
 	}
 	item->fd = res;
 	evu_intake_append(in, item);
+	if (in->beside)
+		evu_poll_calm(in->beside);
 }

@@ -39,6 +39,9 @@ enum evu_watch {
 	EVU_ONCE,  /* told once; want() again to be told again */
 	EVU_LEVEL, /* told once a turn while it is so */
 	EVU_EDGE,  /* told when it becomes so */
+	/* Beside an intake of connections, whose `beside` it is: told when it becomes so, and none
+	 * has come in since. */
+	EVU_BESIDE,
 };
 
 struct evu_op;
@@ -105,8 +108,12 @@ struct evu_intake {
 	struct evu_request req;
 	struct evu_item *first;
 	struct evu_item **last; /* where the next one goes */
-	struct evu_link unsure; /* on the list of those whose end may have gone unnoticed */
-	unsigned queued;        /* how much waits: bytes, or so many for each connection */
+	union {
+		struct evu_link unsure;  /* EVU_RECV: on the list of those whose end may have
+					    gone unnoticed */
+		struct evu_poll *beside; /* EVU_ACCEPT: the embedder's, or NULL */
+	};
+	unsigned queued; /* how much waits: bytes, or so many for each connection */
 	int end;
 	uint16_t cap; /* EVU_RECV: what the next receive may bring; 0: any amount, again and again
 		       */
@@ -226,6 +233,8 @@ void evu_intake_start(struct evu_intake *in, int fd, unsigned cap);
 struct evu_item *evu_intake_take(struct evu_intake *in);
 /* Puts back what was not used: the list, from `item` on, comes first again. */
 void evu_intake_put_back(struct evu_intake *in, struct evu_item *item);
+/* The first that has come, or NULL. */
+struct evu_item *evu_intake_pop(struct evu_intake *in);
 static inline bool evu_intake_pending(const struct evu_intake *in)
 {
 	return in->first || in->end;

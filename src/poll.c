@@ -23,6 +23,8 @@
  * poll leaves the hot list, for arming looks at the file first: nothing between the poll(2) and the
  * arming is lost.
  *
+ * A poll beside an intake of connections (EVU_BESIDE) is told less often: see evu_poll_calm.
+ *
  * The readiness rings tell the truth themselves and need none of this; there the hot list holds
  * only `bare` fds, those without a poll method, which epoll refuses.
  *
@@ -155,7 +157,7 @@ static void on_completion(struct evu_op *op, void *ctx, int res, bool more)
 	if (res == -EINVAL)
 		e->broken = true;
 	/* Since the kernel last looked the fd up by its number nobody had a chance to close it. */
-	if (res > 0 && (p->hot < 0 || p->hint) && p->seen == e->epoch &&
+	if (res > 0 && (p->hot < 0 || p->hint) && p->seen == e->epoch && p->watch != EVU_BESIDE &&
 	    (!e->hooks->lock || e->blind))
 		p->hint |= (uint16_t)((unsigned)res & (p->want | TOLD));
 	else
@@ -171,6 +173,7 @@ static int arm(struct evu_engine *e, struct evu_poll *p)
 	    [EVU_ONCE] = EVU_POLL_ONCE,
 	    [EVU_LEVEL] = EVU_POLL_LEVEL,
 	    [EVU_EDGE] = EVU_POLL_EDGE,
+	    [EVU_BESIDE] = EVU_POLL_LEVEL,
 	};
 	int rc;
 
@@ -505,6 +508,17 @@ int evu_poll_want(struct evu_poll *p, unsigned mask, enum evu_watch watch, bool 
 	}
 	e->npolls += old_want == 0;
 	return 0;
+}
+
+/* The request accepts until nobody waits, and it has gone on after this poll was woken: whoever
+ * woke it has been accepted, by whomever. (Both run in this thread, one after the other.) */
+void evu_poll_calm(struct evu_poll *p)
+{
+	if (p->hot < 0 || p->watch != EVU_BESIDE)
+		return;
+	hot_remove(p->engine, p);
+	if (!p->op)
+		pend(p->engine, p);
 }
 
 void evu_poll_drop(struct evu_poll *p)

@@ -74,6 +74,8 @@ extern evu_ring_opener *evu_ring_openers[EVU_NMETHODS];
 void evu_poll_flush(struct evu_engine *e);
 /* One poll(2) over the hot list: tells what is so, and drops from the list what is not. */
 void evu_poll_confirm(struct evu_engine *e);
+/* What a poll beside an intake (EVU_BESIDE) has heard of is taken in: nothing is to be told. */
+void evu_poll_calm(struct evu_poll *poll);
 /* Queues the cancels that other threads asked for. */
 void evu_poll_take_handoff(struct evu_engine *e);
 /* No turn may come for a while: requests end, but for edges, which could not be armed again without

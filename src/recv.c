@@ -30,7 +30,8 @@ void evu_intake_init(struct evu_intake *in, struct evu_engine *e, enum evu_reque
 {
 	*in = (struct evu_intake){0};
 	evu_request_init(&in->req, e, kind);
-	evu_link_init(&in->unsure);
+	if (kind == EVU_RECV)
+		evu_link_init(&in->unsure);
 	in->last = &in->first;
 }
 
@@ -77,7 +78,8 @@ void evu_intake_ended(struct evu_intake *in, int end)
 
 	in->end = end;
 	in->req.wanted = false;
-	evu_link_remove(&in->unsure);
+	if (in->req.kind == EVU_RECV)
+		evu_link_remove(&in->unsure);
 	e->told++;
 	e->hooks->arrived(e->arg, in);
 }
@@ -89,6 +91,20 @@ struct evu_item *evu_intake_take(struct evu_intake *in)
 	in->first = NULL;
 	in->last = &in->first;
 	in->queued = 0;
+	return item;
+}
+
+struct evu_item *evu_intake_pop(struct evu_intake *in)
+{
+	struct evu_item *item = in->first;
+
+	if (!item)
+		return NULL;
+	in->first = item->next;
+	if (!in->first)
+		in->last = &in->first;
+	in->queued -= weight(item);
+	item->next = NULL;
 	return item;
 }
 

@@ -72,7 +72,7 @@ void evu_request_halt(struct evu_request *r)
 
 	evu_engine_guard(e);
 	r->wanted = false;
-	if (r->kind != EVU_SEND)
+	if (r->kind == EVU_RECV)
 		evu_link_remove(&evu_container_of(r, struct evu_intake, req)->unsure);
 	if (r->halting)
 		return;

@@ -407,6 +407,169 @@ START_TEST(test_a_child_accepts_on_a_ring_of_its_own)
 }
 END_TEST
 
+/* ---- a poll beside it (B stands for the same socket, to have a name for the poll's request) */
+
+static struct evu_poll beside;
+
+static struct evu_intake *accepting_with_a_poll(void)
+{
+	evu_poll_init(&beside, e, B);
+	a = started(EVU_ACCEPT, A);
+	a->beside = &beside;
+	ck_assert_int_eq(evu_poll_want(&beside, POLLIN, EVU_BESIDE, true), 0);
+	turn();
+	ck_assert_ptr_nonnull(fake_req(A));
+	ck_assert_ptr_nonnull(fake_req(B));
+	return a;
+}
+
+static void put_the_poll_away(void)
+{
+	a->beside = NULL;
+	evu_poll_drop(&beside);
+	settle();
+}
+
+START_TEST(test_a_poll_beside_it_asks_nothing_when_a_connection_has_come_since)
+{
+	a = accepting_with_a_poll();
+	fake_set_ready(B, POLLIN);
+	fake_complete(B, POLLIN, true);
+	fake_complete(A, 3000, true);
+	turn();
+	ck_assert_int_eq(fake_told(B), 0);
+	ck_assert_uint_eq(fake.checks, 0);
+	ck_assert_int_eq(take_from(a, 3000), 1);
+	turn();
+	ck_assert_uint_eq(fake.checks, 0);
+	ck_assert_ptr_nonnull(fake_req(B));
+	put_the_poll_away();
+}
+END_TEST
+
+START_TEST(test_a_poll_beside_it_that_ended_is_armed_anew_when_a_connection_has_come_since)
+{
+	a = accepting_with_a_poll();
+	fake_complete(B, POLLIN, false);
+	fake_complete(A, 3000, true);
+	turn();
+	ck_assert_int_eq(take_from(a, 3000), 1);
+	turn();
+	ck_assert_ptr_nonnull(fake_req(B));
+	ck_assert_int_eq(fake_told(B), 0);
+	put_the_poll_away();
+}
+END_TEST
+
+START_TEST(test_a_poll_beside_it_tells_of_who_is_passed_over_once)
+{
+	a = accepting_with_a_poll();
+	fake_set_ready(B, POLLIN);
+	fake_complete(A, 3000, true);
+	fake_complete(B, POLLIN, true);
+	turn();
+	ck_assert_int_eq(fake_told(B), 1);
+	ck_assert_int_eq(take_from(a, 3000), 1);
+	turn();
+	ck_assert_int_eq(fake_told(B), 0);
+	ck_assert_uint_eq(fake.checks, 1);
+	put_the_poll_away();
+}
+END_TEST
+
+START_TEST(test_a_poll_beside_it_tells_nothing_when_nobody_waits)
+{
+	a = accepting_with_a_poll();
+	fake_complete(A, 3000, true);
+	fake_complete(B, POLLIN, true);
+	turn();
+	ck_assert_int_eq(fake_told(B), 0);
+	ck_assert_uint_eq(fake.checks, 1);
+	turn();
+	ck_assert_uint_eq(fake.checks, 1);
+	ck_assert_int_eq(take_from(a, 3000), 1);
+	put_the_poll_away();
+}
+END_TEST
+
+static void complete_beside(int64_t timeout_ns)
+{
+	(void)timeout_ns;
+	fake_complete(B, POLLIN, true);
+}
+
+/* Armed and completed in one turn, and poll(2) could not be asked the last time: any other poll is
+ * taken at its word. */
+START_TEST(test_a_poll_beside_it_is_never_taken_at_its_word)
+{
+	evu_poll_init(&beside, e, B);
+	a = started(EVU_ACCEPT, A);
+	a->beside = &beside;
+	ck_assert_int_eq(evu_poll_want(&beside, POLLIN, EVU_BESIDE, true), 0);
+	fake.on_wait = complete_beside;
+	e->blind = true;
+	turn();
+	fake.on_wait = NULL;
+	ck_assert_int_eq(fake_told(B), 0);
+	ck_assert_uint_eq(fake.checks, 1);
+	put_the_poll_away();
+}
+END_TEST
+
+START_TEST(test_a_rest_ends_the_poll_beside_it_too)
+{
+	a = accepting_with_a_poll();
+	evu_engine_leave(e, true);
+	ck_assert_int_eq(fake_live(), 0);
+	evu_engine_enter(e);
+	turn();
+	ck_assert_ptr_nonnull(fake_req(A));
+	ck_assert_ptr_nonnull(fake_req(B));
+	put_the_poll_away();
+}
+END_TEST
+
+START_TEST(test_the_first_is_taken_alone)
+{
+	struct evu_item *item;
+
+	a = accepting(A);
+	ck_assert_ptr_null(evu_intake_pop(a));
+	fake_complete(A, 3000, true);
+	fake_complete(A, 3001, true);
+	turn();
+	item = evu_intake_pop(a);
+	ck_assert_int_eq(item->fd, 3000);
+	ck_assert_ptr_null(item->next);
+	give(item);
+	ck_assert_uint_eq(a->queued, EVU_INTAKE_CONNECTION);
+	item = evu_intake_pop(a);
+	ck_assert_int_eq(item->fd, 3001);
+	give(item);
+	ck_assert_uint_eq(a->queued, 0);
+	ck_assert(!evu_intake_pending(a));
+	fake_complete(A, 3002, true);
+	turn();
+	ck_assert_int_eq(take_from(a, 3002), 1);
+}
+END_TEST
+
+static TCase *beside_case(void)
+{
+	TCase *tc = tcase_create("a poll beside it");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, test_a_poll_beside_it_asks_nothing_when_a_connection_has_come_since);
+	tcase_add_test(
+	    tc, test_a_poll_beside_it_that_ended_is_armed_anew_when_a_connection_has_come_since);
+	tcase_add_test(tc, test_a_poll_beside_it_tells_of_who_is_passed_over_once);
+	tcase_add_test(tc, test_a_poll_beside_it_tells_nothing_when_nobody_waits);
+	tcase_add_test(tc, test_a_poll_beside_it_is_never_taken_at_its_word);
+	tcase_add_test(tc, test_a_rest_ends_the_poll_beside_it_too);
+	tcase_add_test(tc, test_the_first_is_taken_alone);
+	return tc;
+}
+
 static TCase *accept_case(void)
 {
 	TCase *tc = tcase_create("connections");
@@ -460,6 +623,7 @@ int main(void)
 	Suite *s = suite_create("accept");
 
 	suite_add_tcase(s, accept_case());
+	suite_add_tcase(s, beside_case());
 	suite_add_tcase(s, error_case());
 	suite_add_tcase(s, stop_case());
 	return data_suite_run(s);
