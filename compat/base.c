@@ -47,9 +47,9 @@ static void base_forked(void *arg)
 }
 
 /* The buffers that the kernel receives into are chains of evbuffers from the start. */
-static void *block_new(void *arg)
+static void *block_new(void *arg, bool bulk)
 {
-	struct evbuffer_chain *block = evc_block_new();
+	struct evbuffer_chain *block = bulk ? evc_bulk_new() : evc_block_new();
 
 	(void)arg;
 	return block ? block->buffer : NULL;
@@ -61,7 +61,8 @@ static void block_free(void *arg, void *data)
 	evc_block_free(evc_block_of(data));
 }
 
-_Static_assert(EVC_BLOCK_SIZE == EVU_BLOCK_SIZE, "a block has room for what the engine receives");
+_Static_assert(EVC_BLOCK_SIZE == EVU_BLOCK_SIZE && EVC_BULK_SIZE == EVU_BULK_SIZE,
+    "a block has room for what the engine receives");
 
 #define DATA_HOOKS                                                                      \
 	.arrived = evc_stream_arrived, .sent = evc_stream_sent, .block_new = block_new, \

@@ -33,7 +33,10 @@
 
 /* From so many bytes on a block is worth more as a chain than its bytes copied. It keeps a buffer
  * from holding more than twice its data. */
-#define ADOPT_MIN (EVC_BLOCK_SIZE / 2)
+static size_t adopt_min(const struct evu_item *item)
+{
+	return (item->bulk ? EVC_BULK_SIZE : EVC_BLOCK_SIZE) / 2;
+}
 
 static void sock_readcb(evutil_socket_t fd, short what, void *arg);
 
@@ -101,7 +104,7 @@ static ev_ssize_t absorb_item(struct evbuffer *input, struct evu_item *item, siz
 	size_t n = item->end - item->start;
 	unsigned char *data = item->data;
 
-	if (n <= most && n >= ADOPT_MIN && item->start == 0) {
+	if (n <= most && n >= adopt_min(item) && item->start == 0) {
 		evc_buffer_adopt(input, evc_block_of(data), n);
 		item->data = NULL;
 		item->start = item->end;

@@ -217,11 +217,13 @@ bool evc_chain_realign(struct evbuffer_chain *chain, size_t n);
 /* ---- evbuffer_net.c: what bufferevents need. Locked; freezes do not apply; callbacks are not
  * invoked, only counted (call evbuffer_invoke_callbacks_ afterwards). */
 
-/* A block: a chain with exactly EVC_BLOCK_SIZE bytes of room that is in no buffer yet. Blocks are
- * kept in a small LIFO store for the whole process when they are freed, so that hot memory is used
- * again. Needs no lock; any thread. NULL: no memory. */
+/* A block: a chain with exactly EVC_BLOCK_SIZE bytes of room, or, a large one, EVC_BULK_SIZE, that
+ * is in no buffer yet. Blocks are kept in a small LIFO store for the whole process when they are
+ * freed, so that hot memory is used again. Needs no lock; any thread. NULL: no memory. */
 #define EVC_BLOCK_SIZE 16384u
+#define EVC_BULK_SIZE 65536u
 struct evbuffer_chain *evc_block_new(void);
+struct evbuffer_chain *evc_bulk_new(void);
 void evc_block_free(struct evbuffer_chain *block);
 /* Users of blocks (one per event_base); the store is emptied with the last. */
 void evc_block_store_open(void);

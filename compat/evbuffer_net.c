@@ -6,7 +6,7 @@
  * Blocks. Received data lands in blocks. A block with a lot in it becomes a chain of the input
  * buffer and is replaced by a fresh one; when the program has read it, it goes to the store, from
  * where the next receive takes it while it is still in the cache. The store holds at most
- * MAX_STORED blocks, what is beyond goes back to the allocator.
+ * MAX_STORED blocks, and MAX_BULKS large ones, what is beyond goes back to the allocator.
  */
 #include <errno.h>
 #include <limits.h>
@@ -22,6 +22,7 @@
 
 enum {
 	MAX_STORED = 128,
+	MAX_BULKS = 16,
 	WRITE_VECS = 128,
 	READ_BLOCKS = 4,    /* the most that one read is given besides the room there is */
 	BLOCK_WORTH = 4096, /* what is asked for in less room than this gets no block */
@@ -35,12 +36,21 @@ static size_t smaller(size_t a, size_t b)
 
 /* ---- blocks */
 
-static struct {
-	pthread_mutex_t lock;
+struct shelf {
 	struct evbuffer_chain *top;
 	int n_stored;
+	const int most;
+};
+
+static struct {
+	pthread_mutex_t lock;
+	struct shelf blocks, bulks;
 	int n_users;
-} store = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} store = {
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .blocks.most = MAX_STORED,
+    .bulks.most = MAX_BULKS,
+};
 
 static pthread_once_t store_once = PTHREAD_ONCE_INIT;
 
@@ -68,18 +78,12 @@ void evc_block_store_open(void)
 	unlock_store();
 }
 
-void evc_block_store_close(void)
+static void clear(struct shelf *shelf)
 {
-	struct evbuffer_chain *block = NULL;
+	struct evbuffer_chain *block = shelf->top;
 
-	lock_store();
-	evc_assert(store.n_users > 0);
-	if (--store.n_users == 0) {
-		block = store.top;
-		store.top = NULL;
-		store.n_stored = 0;
-	}
-	unlock_store();
+	shelf->top = NULL;
+	shelf->n_stored = 0;
 	while (block) {
 		struct evbuffer_chain *next = block->next;
 
@@ -88,23 +92,34 @@ void evc_block_store_close(void)
 	}
 }
 
-struct evbuffer_chain *evc_block_new(void)
+void evc_block_store_close(void)
+{
+	lock_store();
+	evc_assert(store.n_users > 0);
+	if (--store.n_users == 0) {
+		clear(&store.blocks);
+		clear(&store.bulks);
+	}
+	unlock_store();
+}
+
+static struct evbuffer_chain *block_from(struct shelf *shelf, size_t size)
 {
 	struct evbuffer_chain *block;
 
 	lock_store();
-	block = store.top;
+	block = shelf->top;
 	if (block) {
-		store.top = block->next;
-		store.n_stored--;
+		shelf->top = block->next;
+		shelf->n_stored--;
 	}
 	unlock_store();
 	if (!block)
-		block = mm_malloc(EVBUFFER_CHAIN_SIZE + EVC_BLOCK_SIZE);
+		block = mm_malloc(EVBUFFER_CHAIN_SIZE + size);
 	if (!block)
 		return NULL;
 	*block = (struct evbuffer_chain){
-	    .buffer_len = EVC_BLOCK_SIZE,
+	    .buffer_len = size,
 	    .flags = EVC_CHAIN_BLOCK,
 	    .refcnt = 1,
 	    .buffer = EVBUFFER_CHAIN_EXTRA(unsigned char, block),
@@ -112,16 +127,27 @@ struct evbuffer_chain *evc_block_new(void)
 	return block;
 }
 
+struct evbuffer_chain *evc_block_new(void)
+{
+	return block_from(&store.blocks, EVC_BLOCK_SIZE);
+}
+
+struct evbuffer_chain *evc_bulk_new(void)
+{
+	return block_from(&store.bulks, EVC_BULK_SIZE);
+}
+
 void evc_block_free(struct evbuffer_chain *block)
 {
+	struct shelf *shelf = block->buffer_len == EVC_BULK_SIZE ? &store.bulks : &store.blocks;
 	bool stored;
 
 	lock_store();
-	stored = store.n_users > 0 && store.n_stored < MAX_STORED;
+	stored = store.n_users > 0 && shelf->n_stored < shelf->most;
 	if (stored) {
-		block->next = store.top;
-		store.top = block;
-		store.n_stored++;
+		block->next = shelf->top;
+		shelf->top = block;
+		shelf->n_stored++;
 	}
 	unlock_store();
 	if (!stored)
@@ -235,7 +261,7 @@ int evc_buffer_append(struct evbuffer *buf, const void *data, size_t n)
 
 void evc_buffer_adopt(struct evbuffer *buf, struct evbuffer_chain *block, size_t n)
 {
-	evc_assert(n <= EVC_BLOCK_SIZE && block->off == 0);
+	evc_assert(n <= block->buffer_len && block->off == 0);
 	if (n == 0) {
 		evc_block_free(block);
 		return;

@@ -51,7 +51,7 @@ struct evu_item *evu_item_new(struct evu_engine *e)
 
 void evu_item_give(struct evu_engine *e, struct evu_item *item)
 {
-	struct evu_item **list = item->data ? &e->items.spare : &e->items.bare;
+	struct evu_item **list = item->data ? &e->items.spare[item->bulk] : &e->items.bare;
 
 	item->fd = -1;
 	item->next = *list;
@@ -59,18 +59,19 @@ void evu_item_give(struct evu_engine *e, struct evu_item *item)
 }
 
 /* An item with a block. */
-static struct evu_item *item_with_block(struct evu_engine *e)
+static struct evu_item *item_with_block(struct evu_engine *e, bool bulk)
 {
-	struct evu_item *item = e->items.spare;
+	struct evu_item *item = e->items.spare[bulk];
 
 	if (item) {
-		e->items.spare = item->next;
+		e->items.spare[bulk] = item->next;
 		return item;
 	}
 	item = evu_item_new(e);
 	if (!item)
 		return NULL;
-	item->data = e->hooks->block_new(e->arg);
+	item->bulk = bulk;
+	item->data = e->hooks->block_new(e->arg, bulk);
 	if (!item->data) {
 		evu_item_give(e, item);
 		return NULL;
@@ -89,11 +90,16 @@ static unsigned asked_for(void)
 	return n > (long)EVU_BUFFERS_MOST ? EVU_BUFFERS_MOST : (unsigned)n;
 }
 
-static int set_up(struct evu_bufring *b)
+static int set_up(struct evu_bufring *b, bool bulk)
 {
-	unsigned i, fixed = asked_for(), entries = 1;
+	const unsigned first = bulk ? EVU_BULKS_FIRST : EVU_BUFFERS_FIRST;
+	const unsigned most = bulk ? EVU_BULKS_MOST : EVU_BUFFERS_MOST;
+	const unsigned ratio = bulk ? EVU_BULK_SIZE / EVU_BLOCK_SIZE : 1;
+	unsigned i, fixed = (asked_for() + ratio - 1) / ratio, entries = 1;
 
-	while (entries < (fixed ? fixed : EVU_BUFFERS_MOST))
+	if (fixed > most)
+		fixed = most;
+	while (entries < (fixed ? fixed : most))
 		entries *= 2;
 	b->slots = evu_mem.zalloc(entries, sizeof(struct evu_item *));
 	b->free_ids = evu_mem.zalloc(entries, sizeof(*b->free_ids));
@@ -109,36 +115,42 @@ static int set_up(struct evu_bufring *b)
 	for (i = 0; i < entries; i++)
 		b->free_ids[i] = (uint16_t)(entries - 1 - i);
 	b->n_free = b->entries = entries;
-	b->target = fixed ? fixed : EVU_BUFFERS_FIRST;
+	b->target = fixed ? fixed : first;
 	return 0;
 }
 
-static int do_register(struct evu_engine *e)
+static void provide(struct evu_engine *e, bool bulk, unsigned id)
 {
-	struct evu_bufring *b = &e->bufring;
+	e->ring->ops->provide(e->ring, bulk, id, e->bufrings[bulk].slots[id]->data,
+	    bulk ? EVU_BULK_SIZE : EVU_BLOCK_SIZE);
+}
+
+static int do_register(struct evu_engine *e, bool bulk)
+{
+	struct evu_bufring *b = &e->bufrings[bulk];
 	unsigned id;
-	int rc = b->entries ? 0 : set_up(b);
+	int rc = b->entries ? 0 : set_up(b, bulk);
 
 	if (rc < 0)
 		return rc;
 	/* Whatever it is, waiting does not help: a limit of locked memory refuses for ever. */
-	if (e->ring->ops->buffers(e->ring, b->entries) < 0)
+	if (e->ring->ops->buffers(e->ring, bulk, b->entries) < 0)
 		return -EOPNOTSUPP;
 	b->registered = true;
 	for (id = 0; id < b->entries; id++)
 		if (b->slots[id])
-			e->ring->ops->provide(e->ring, id, b->slots[id]->data, EVU_BLOCK_SIZE);
+			provide(e, bulk, id);
 	return 0;
 }
 
-int evu_bufring_fill(struct evu_engine *e)
+int evu_bufring_fill(struct evu_engine *e, bool bulk)
 {
-	struct evu_bufring *b = &e->bufring;
-	int rc = b->registered ? 0 : do_register(e);
+	struct evu_bufring *b = &e->bufrings[bulk];
+	int rc = b->registered ? 0 : do_register(e, bulk);
 
 	b->grown = false;
 	while (rc == 0 && b->entries - b->n_free < b->target) {
-		struct evu_item *item = item_with_block(e);
+		struct evu_item *item = item_with_block(e, bulk);
 		unsigned id;
 
 		/* With fewer, reading goes on, by ENOBUFS. */
@@ -146,14 +158,22 @@ int evu_bufring_fill(struct evu_engine *e)
 			break;
 		id = b->free_ids[--b->n_free];
 		b->slots[id] = item;
-		e->ring->ops->provide(e->ring, id, item->data, EVU_BLOCK_SIZE);
+		provide(e, bulk, id);
 	}
 	return rc;
 }
 
-struct evu_item *evu_bufring_filled(struct evu_engine *e, int id)
+void evu_bufring_refill(struct evu_engine *e)
 {
-	struct evu_bufring *b = &e->bufring;
+	if (e->bufrings[false].registered)
+		(void)evu_bufring_fill(e, false);
+	if (e->bufrings[true].registered)
+		(void)evu_bufring_fill(e, true);
+}
+
+struct evu_item *evu_bufring_filled(struct evu_engine *e, bool bulk, int id)
+{
+	struct evu_bufring *b = &e->bufrings[bulk];
 	struct evu_item *item;
 
 	if (id < 0 || (unsigned)id >= b->entries || !b->slots[id])
@@ -165,9 +185,9 @@ struct evu_item *evu_bufring_filled(struct evu_engine *e, int id)
 	return item;
 }
 
-void evu_bufring_dry(struct evu_engine *e)
+void evu_bufring_dry(struct evu_engine *e, bool bulk)
 {
-	struct evu_bufring *b = &e->bufring;
+	struct evu_bufring *b = &e->bufrings[bulk];
 
 	/* Once between two fills, however many requests found none. */
 	if (b->target < b->entries && !b->grown && !asked_for()) {
@@ -178,7 +198,7 @@ void evu_bufring_dry(struct evu_engine *e)
 
 void evu_bufring_lost(struct evu_engine *e)
 {
-	e->bufring.registered = false;
+	e->bufrings[false].registered = e->bufrings[true].registered = false;
 }
 
 void evu_bufring_fini(struct evu_engine *e)
@@ -196,8 +216,10 @@ void evu_bufring_fini(struct evu_engine *e)
 		}
 		evu_mem.free(slab);
 	}
-	if (e->bufring.entries) {
-		evu_mem.free(e->bufring.slots);
-		evu_mem.free(e->bufring.free_ids);
+	for (i = 0; i < 2; i++) {
+		if (!e->bufrings[i].entries)
+			continue;
+		evu_mem.free(e->bufrings[i].slots);
+		evu_mem.free(e->bufrings[i].free_ids);
 	}
 }

@@ -14,6 +14,11 @@
  * How many buffers the kernel has follows the need: it starts with a few, and doubles whenever they
  * ran out (EVENT_URING_BUFFERS in the environment fixes the number). Spare ones are used again last
  * in, first out, while they are in the cache.
+ *
+ * There are two rings of them. What brings more than a block at a time would take several, each by
+ * a receive of its own, and each receive may send an acknowledgement: it gets large blocks instead,
+ * from a ring of few, made when the first flow needs it (EVENT_URING_BUFFERS: as many as have the
+ * same size together).
  */
 #ifndef EVU_BUFRING_H
 #define EVU_BUFRING_H
@@ -37,19 +42,29 @@ struct evu_bufring {
 /* Items of all kinds, wherever they are. */
 struct evu_items {
 	struct evu_item_slab *slabs;
-	struct evu_item *spare; /* with a block */
-	struct evu_item *bare;  /* without */
+	struct evu_item *spare[2]; /* with a block, or a large one */
+	struct evu_item *bare;     /* without */
 };
 
 #define EVU_BUFFERS_FIRST 64u
 #define EVU_BUFFERS_MOST 1024u
+/* Of large blocks. */
+#define EVU_BULKS_FIRST 8u
+#define EVU_BULKS_MOST 16u
 
 /* Gives the kernel the buffers that it lacks. 0, or -errno if it cannot have any. By the owner. */
-int evu_bufring_fill(struct evu_engine *e);
+int evu_bufring_fill(struct evu_engine *e, bool bulk);
+/* The same with whatever buffers it has already. */
+void evu_bufring_refill(struct evu_engine *e);
+/* True iff it has any. */
+static inline bool evu_bufring_any(const struct evu_bufring *b)
+{
+	return b->n_free < b->entries;
+}
 /* The kernel has filled buffer `id`: the item is the caller's. NULL: there is no such buffer. */
-struct evu_item *evu_bufring_filled(struct evu_engine *e, int id);
+struct evu_item *evu_bufring_filled(struct evu_engine *e, bool bulk, int id);
 /* They ran out. */
-void evu_bufring_dry(struct evu_engine *e);
+void evu_bufring_dry(struct evu_engine *e, bool bulk);
 /* The ring is gone; the next fill gives everything to the next ring. */
 void evu_bufring_lost(struct evu_engine *e);
 /* Frees all blocks and items, closes connections that nobody took. */

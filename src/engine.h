@@ -89,10 +89,11 @@ struct evu_request {
 /* A piece of what came in. */
 struct evu_item {
 	struct evu_item *next;
-	void *data;     /* a block of EVU_BLOCK_SIZE bytes; NULL if the embedder kept it */
+	void *data;     /* a block; NULL if the embedder kept it */
 	unsigned start; /* first byte of it that was not taken yet */
 	unsigned end;   /* behind the last byte */
 	int fd;         /* an accepted connection, or -1 */
+	bool bulk;      /* the block has EVU_BULK_SIZE bytes, not EVU_BLOCK_SIZE */
 };
 
 /* What evu_intake.end says beside -errno. */
@@ -119,10 +120,13 @@ struct evu_intake {
 		       */
 	uint16_t armed_cap;       /* the same, of the present one */
 	bool nonempty : 1;        /* there was more in the socket when the last bytes came */
+	bool bulk : 1;            /* EVU_RECV: it brings so much that large blocks are worth it */
+	bool armed_bulk : 1;      /* the present receive has large blocks */
 	bool used : 1;            /* bytes came since idle receives were last looked for */
 	bool idle : 1;            /* a poll waits in the place of a receive */
 	bool accept_cloexec : 1;  /* EVU_ACCEPT: connections are closed by exec(); the embedder's */
 	bool accept_nonblock : 1; /* and do not block; likewise */
+	uint8_t doubts;           /* how often the other size would have been better */
 };
 
 /* When so many bytes wait, nothing more is received until they are taken and it is started again; a
@@ -130,8 +134,10 @@ struct evu_intake {
 #define EVU_INTAKE_MOST (256u * 1024)
 #define EVU_INTAKE_CONNECTION 1024u
 
-/* So many bytes has a buffer that the kernel receives into. */
+/* So many bytes has a buffer that the kernel receives into, and so many one for flows that fill the
+ * others one after the other. */
 #define EVU_BLOCK_SIZE 16384u
+#define EVU_BULK_SIZE 65536u
 
 /* How many pieces one send has at most. */
 #define EVU_SEND_VECS 16
@@ -163,8 +169,8 @@ struct evu_hooks {
 	void (*arrived)(void *arg, struct evu_intake *in);
 	/* `send` has its result. Locked, as above. */
 	void (*sent)(void *arg, struct evu_send *send);
-	/* Memory for EVU_BLOCK_SIZE bytes; NULL: there is none. Any thread. */
-	void *(*block_new)(void *arg);
+	/* Memory for EVU_BLOCK_SIZE bytes, or EVU_BULK_SIZE; NULL: there is none. Any thread. */
+	void *(*block_new)(void *arg, bool bulk);
 	void (*block_free)(void *arg, void *data);
 };
 

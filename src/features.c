@@ -148,6 +148,7 @@ static void probe(struct evu_features *f)
 	f->cqe_skip &= !disabled("cqe_skip");
 	f->no_iowait &= !disabled("no_iowait");
 	f->recv &= !disabled("recv");
+	f->bulk = f->recv && !disabled("bulk");
 	f->accept &= !disabled("accept");
 	f->send &= !disabled("send");
 	f->idle_poll = f->recv && !disabled("idle_poll");

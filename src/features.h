@@ -22,6 +22,7 @@ struct evu_features {
 	bool cqe_skip;       /* "cqe_skip" (5.17) */
 	bool recv;      /* "recv": multishot receive into provided buffers (6.0); with defer_taskrun
 			   only,      for nothing may be received behind the program's back */
+	bool bulk;      /* "bulk": a second group of larger buffers for flows in bulk */
 	bool accept;    /* "accept": multishot accept (5.19); likewise */
 	bool send;      /* "send": likewise */
 	bool idle_poll; /* "idle_poll": receives that bring nothing become polls; with recv only */

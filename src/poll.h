@@ -56,7 +56,7 @@ struct evu_engine {
 	struct evu_link unsure; /* receives whose end may have gone unnoticed: see recv.c */
 	struct pollfd *unsure_fds;
 	unsigned cap_unsure;
-	struct evu_bufring bufring;
+	struct evu_bufring bufrings[2]; /* of blocks, and of large ones */
 	struct evu_items items;
 	struct evu_send *sends; /* free ones */
 

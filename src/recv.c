@@ -26,6 +26,9 @@
 #include <poll.h>
 #include <time.h>
 
+/* So many blocks have to speak for the other size. */
+enum { ENTER_BULK = 4, LEAVE_BULK = 16 };
+
 void evu_intake_init(struct evu_intake *in, struct evu_engine *e, enum evu_request_kind kind)
 {
 	*in = (struct evu_intake){0};
@@ -121,10 +124,22 @@ void evu_intake_put_back(struct evu_intake *in, struct evu_item *item)
 	in->first = item;
 }
 
+/* 0, or an error. */
+static int have_ring(struct evu_engine *e, bool bulk)
+{
+	return e->bufrings[bulk].registered ? 0 : evu_bufring_fill(e, bulk);
+}
+
+static bool have_bulk(struct evu_engine *e)
+{
+	return e->ring->bulk && have_ring(e, true) == 0 && evu_bufring_any(&e->bufrings[true]);
+}
+
 int evu_recv_arm(struct evu_request *r, struct evu_op *op)
 {
 	struct evu_engine *e = r->engine;
 	struct evu_intake *in = evu_container_of(r, struct evu_intake, req);
+	bool bulk;
 	int rc;
 
 	in->idle &= !in->nonempty && e->ring->idle_ns;
@@ -134,12 +149,36 @@ int evu_recv_arm(struct evu_request *r, struct evu_op *op)
 		return e->ring->ops->arm(
 		    e->ring, op, r->fd, POLLIN | POLLRDHUP, EVU_POLL_ONCE, false);
 	}
-	rc = e->bufring.registered ? 0 : evu_bufring_fill(e);
+	bulk = in->bulk && in->cap == 0 && have_bulk(e);
+	rc = bulk ? 0 : have_ring(e, false);
 	/* A kernel that has no rings of buffers may still do everything else. */
 	if (rc < 0)
 		return rc == -ENOMEM ? rc : -EOPNOTSUPP;
 	in->armed_cap = in->cap;
-	return e->ring->ops->recv(e->ring, op, r->fd, in->cap, in->nonempty);
+	in->armed_bulk = bulk;
+	return e->ring->ops->recv(e->ring, op, r->fd, bulk, in->cap, in->nonempty);
+}
+
+/*
+ * `n` bytes came. Blocks that are full while more waits speak for large ones, and large blocks with
+ * no more in them than fits in another against it. The receive is armed anew with the others.
+ */
+static void choose_blocks(struct evu_intake *in, unsigned n)
+{
+	bool doubt = in->bulk ? n <= EVU_BLOCK_SIZE : n == EVU_BLOCK_SIZE && in->nonempty;
+
+	/* It is to be armed anew already, or there are no large ones. */
+	if (in->armed_cap || in->armed_bulk != in->bulk || !in->req.engine->ring->bulk)
+		return;
+	if (!doubt) {
+		in->doubts = in->bulk ? 0 : in->doubts;
+		return;
+	}
+	if (++in->doubts < (in->bulk ? LEAVE_BULK : ENTER_BULK))
+		return;
+	in->doubts = 0;
+	in->bulk = !in->bulk;
+	evu_request_renew(&in->req);
 }
 
 /*
@@ -279,7 +318,7 @@ void evu_recv_completed(struct evu_request *r, struct evu_op *op, int res)
 		roused(e, in, res);
 		return;
 	}
-	item = evu_bufring_filled(e, op->bid);
+	item = evu_bufring_filled(e, in->armed_bulk, op->bid);
 	/* One that was cancelled to be armed anew knows better (evu_recv_make_sure). */
 	if (res != -ECANCELED) {
 		in->nonempty = op->nonempty;
@@ -290,6 +329,7 @@ void evu_recv_completed(struct evu_request *r, struct evu_op *op, int res)
 		item->end = (unsigned)res;
 		in->used = true;
 		r->wanted &= in->armed_cap == 0;
+		choose_blocks(in, item->end);
 		may_have_ended(e, in, r->op != NULL);
 		evu_intake_append(in, item);
 		return;
@@ -300,6 +340,11 @@ void evu_recv_completed(struct evu_request *r, struct evu_op *op, int res)
 	if (res == -ECANCELED || res == -EINTR || res == -EAGAIN)
 		return;
 	if (res == -ENOBUFS)
-		evu_bufring_dry(e);
+		evu_bufring_dry(e, in->armed_bulk);
+	/* There are few large blocks, for the sake of the cache; the next turn has others. */
+	if (res == -ENOBUFS && in->armed_bulk) {
+		in->nonempty = true;
+		return;
+	}
 	evu_intake_ended(in, res == 0 ? EVU_END_OF_FILE : res);
 }

@@ -222,8 +222,7 @@ void evu_request_flush(struct evu_engine *e)
 	struct evu_link batch;
 	struct evu_link *l;
 
-	if (e->bufring.registered)
-		(void)evu_bufring_fill(e);
+	evu_bufring_refill(e);
 	evu_link_init(&batch);
 	while ((l = evu_link_take(&e->starting)))
 		evu_link_append(&batch, l);

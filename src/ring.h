@@ -76,16 +76,18 @@ struct evu_ring_ops {
 	/* What follows is called only where `moves` below has the bit. The requests make progress
 	 * only within flush() and wait(), and behind all cancels that were queued before. */
 
-	/* Room for `entries` buffers, a power of two, known by their numbers. By the owner. */
-	int (*buffers)(struct evu_ring *ring, unsigned entries);
+	/* Room for `entries` buffers, a power of two, known by their numbers. There are two such
+	 * groups, if `bulk` below says so. By the owner. */
+	int (*buffers)(struct evu_ring *ring, bool bulk, unsigned entries);
 	/* Buffer `id` may be filled. Takes effect at once. */
-	void (*provide)(struct evu_ring *ring, unsigned id, void *data, unsigned len);
+	void (*provide)(struct evu_ring *ring, bool bulk, unsigned id, void *data, unsigned len);
 	/* Arm an IDLE op, as arm() does. recv: a completion with a buffer each time bytes come
 	 * (op->bid), or with a `cap` only once, and not more than that; `now`: there may be bytes
-	 * already. accept: a completion for each connection, accepted with `flags`. send: one
-	 * completion; the msghdr and the iovec are read by the next flush() or wait(), the bytes
-	 * until the completion. */
-	int (*recv)(struct evu_ring *ring, struct evu_op *op, int fd, unsigned cap, bool now);
+	 * already; `bulk`: with a buffer of the second group. accept: a completion for each
+	 * connection, accepted with `flags`. send: one completion; the msghdr and the iovec are
+	 * read by the next flush() or wait(), the bytes until the completion. */
+	int (*recv)(
+	    struct evu_ring *ring, struct evu_op *op, int fd, bool bulk, unsigned cap, bool now);
 	int (*accept)(struct evu_ring *ring, struct evu_op *op, int fd, int flags);
 	int (*send)(struct evu_ring *ring, struct evu_op *op, int fd, const struct msghdr *msg);
 };
@@ -96,6 +98,7 @@ struct evu_ring {
 	unsigned moves;           /* 1u << enum evu_request_kind: what it can do with data */
 	int64_t idle_ns; /* a receive that has brought nothing for so long is better a poll; 0:
 			    never */
+	bool bulk;                /* it has two groups of buffers */
 };
 
 /* Constructors: the ring or NULL with *err set to -errno. */

@@ -54,12 +54,16 @@
  */
 #define TURN_ENTRIES 1536u
 
+struct buf_group {
+	struct io_uring_buf_ring *bufs; /* NULL: not registered */
+	size_t size;
+	unsigned n;
+};
+
 struct ring_uring {
 	struct evu_ring ring;
 	struct io_uring uring;
-	struct io_uring_buf_ring *bufs; /* NULL: none registered */
-	size_t bufs_size;
-	unsigned n_bufs;
+	struct buf_group groups[2]; /* of blocks, and of large ones */
 	bool all;       /* the next reap must leave nothing behind: something was cancelled, or the
 			   program asked what there is */
 	bool task_flag; /* IORING_SQ_TASKRUN tells whether there is task work */
@@ -259,7 +263,8 @@ static struct io_uring_sqe *get_data_sqe(struct ring_uring *r, struct evu_op *op
 	return sqe;
 }
 
-static int uring_recv(struct evu_ring *ring, struct evu_op *op, int fd, unsigned cap, bool now)
+static int uring_recv(
+    struct evu_ring *ring, struct evu_op *op, int fd, bool bulk, unsigned cap, bool now)
 {
 	int err;
 	struct io_uring_sqe *sqe = get_data_sqe(of(ring), op, fd, &err);
@@ -271,7 +276,7 @@ static int uring_recv(struct evu_ring *ring, struct evu_op *op, int fd, unsigned
 	else
 		io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
 	sqe->flags |= IOSQE_BUFFER_SELECT;
-	sqe->buf_group = 0;
+	sqe->buf_group = bulk;
 	if (!now)
 		sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 	io_uring_sqe_set_data64(sqe, evu_op_tag(op));
@@ -306,38 +311,38 @@ static int uring_send(struct evu_ring *ring, struct evu_op *op, int fd, const st
 	return 0;
 }
 
-static int uring_buffers(struct evu_ring *ring, unsigned entries)
+static int uring_buffers(struct evu_ring *ring, bool bulk, unsigned entries)
 {
 	struct ring_uring *r = of(ring);
-	struct io_uring_buf_reg reg = {.ring_entries = entries};
+	struct buf_group *g = &r->groups[bulk];
+	struct io_uring_buf_reg reg = {.ring_entries = entries, .bgid = bulk};
 	int rc;
 
-	r->bufs_size = entries * sizeof(struct io_uring_buf);
-	r->bufs =
-	    mmap(NULL, r->bufs_size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
-	if (r->bufs == MAP_FAILED) {
-		r->bufs = NULL;
+	g->size = entries * sizeof(struct io_uring_buf);
+	g->bufs = mmap(NULL, g->size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+	if (g->bufs == MAP_FAILED) {
+		g->bufs = NULL;
 		return -ENOMEM;
 	}
 	MAPS_COME();
-	io_uring_buf_ring_init(r->bufs);
-	r->n_bufs = entries;
-	reg.ring_addr = (uintptr_t)r->bufs;
+	io_uring_buf_ring_init(g->bufs);
+	g->n = entries;
+	reg.ring_addr = (uintptr_t)g->bufs;
 	rc = io_uring_register_buf_ring(&r->uring, &reg, 0);
 	if (rc < 0) {
-		munmap(r->bufs, r->bufs_size);
-		r->bufs = NULL;
+		munmap(g->bufs, g->size);
+		g->bufs = NULL;
 	}
 	return rc;
 }
 
-static void uring_provide(struct evu_ring *ring, unsigned id, void *data, unsigned len)
+static void uring_provide(struct evu_ring *ring, bool bulk, unsigned id, void *data, unsigned len)
 {
-	struct ring_uring *r = of(ring);
+	struct buf_group *g = &of(ring)->groups[bulk];
 
 	io_uring_buf_ring_add(
-	    r->bufs, data, len, (unsigned short)id, io_uring_buf_ring_mask(r->n_bufs), 0);
-	io_uring_buf_ring_advance(r->bufs, 1);
+	    g->bufs, data, len, (unsigned short)id, io_uring_buf_ring_mask(g->n), 0);
+	io_uring_buf_ring_advance(g->bufs, 1);
 }
 
 static int uring_prepare(struct evu_ring *ring)
@@ -453,8 +458,9 @@ static void uring_close(struct evu_ring *ring, bool alien)
 	MAPS_GO();
 	io_uring_queue_exit(&r->uring);
 	/* The kernel holds on to the pages by itself until the ring has come to its end. */
-	if (r->bufs)
-		munmap(r->bufs, r->bufs_size);
+	for (int i = 0; i < 2; i++)
+		if (r->groups[i].bufs)
+			munmap(r->groups[i].bufs, r->groups[i].size);
 	evu_mem.free(r);
 }
 
@@ -510,6 +516,7 @@ struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err)
 	r->ring.moves = (f->recv ? 1u << EVU_RECV : 0u) | (f->accept ? 1u << EVU_ACCEPT : 0u) |
 			(f->send ? 1u << EVU_SEND : 0u);
 	r->ring.idle_ns = f->idle_poll ? idle_ns() : 0;
+	r->ring.bulk = f->bulk;
 	r->task_flag = f->defer_taskrun;
 	r->skip = f->cqe_skip;
 	r->enter_flags = f->no_iowait ? EVU_ENTER_NO_IOWAIT : 0;

@@ -345,7 +345,7 @@ static void step(void)
 /* What has to be so between any two steps. */
 static void books_balance(void)
 {
-	const struct evu_bufring *b = &e->bufring;
+	const struct evu_bufring *b = &e->bufrings[false];
 
 	ck_assert_int_eq(fake_live(), e->nrequests);
 	if (b->registered)

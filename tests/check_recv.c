@@ -245,7 +245,7 @@ START_TEST(test_a_buffer_that_comes_back_empty_is_used_again)
 	ck_assert_ptr_null(evu_intake_take(a));
 	turn();
 	ck_assert_uint_eq(fake.nqueue, POOL);
-	item = e->items.spare;
+	item = e->items.spare[false];
 	ck_assert_ptr_null(item);
 	ck_assert_uint_eq(fake_log.blocks_asked, POOL);
 }
@@ -370,7 +370,7 @@ START_TEST(test_what_is_given_back_is_used_again_last_in_first_out)
 		item = evu_intake_take(a);
 		data = item->data;
 		give(item);
-		ck_assert_ptr_eq(e->items.spare->data, data);
+		ck_assert_ptr_eq(e->items.spare[false]->data, data);
 		turn();
 	}
 	ck_assert_int_le(fake_log.nblocks, POOL + 1);

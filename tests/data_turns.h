@@ -100,7 +100,7 @@ static inline const char *text_of(const struct evu_item *item)
 	for (; item; item = item->next) {
 		unsigned len = item->end - item->start;
 
-		ck_assert_uint_le(item->end, EVU_BLOCK_SIZE);
+		ck_assert_uint_le(item->end, item->bulk ? EVU_BULK_SIZE : EVU_BLOCK_SIZE);
 		ck_assert_uint_lt(item->start, item->end);
 		ck_assert_uint_lt(n + len, sizeof(text));
 		memcpy(text + n, (char *)item->data + item->start, len);

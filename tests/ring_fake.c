@@ -98,6 +98,21 @@ int fake_live(void)
 	return n;
 }
 
+/* One of the two groups of buffers. */
+struct pool {
+	unsigned *entries, *queue, *nqueue;
+	struct fake_buffer *buffers;
+	unsigned most;
+};
+
+static struct pool pool_of(bool bulk)
+{
+	if (bulk)
+		return (struct pool){&fake.bulks.entries, fake.bulks.queue, &fake.bulks.nqueue,
+		    fake.bulks.buffers, FAKE_BULKS};
+	return (struct pool){&fake.entries, fake.queue, &fake.nqueue, fake.buffers, FAKE_BUFFERS};
+}
+
 static void post(struct fake_req *req, struct fake_cqe cqe)
 {
 	ck_assert_int_lt(fake.ncqes, FAKE_CQES);
@@ -111,22 +126,23 @@ void fake_post(struct fake_req *req, int res, bool more)
 	ck_assert_msg(req && req->live, "a completion of no request");
 	ck_assert_msg(res <= 0 || req->kind != EVU_NO_POLL || req->moves != EVU_RECV,
 	    "bytes without a buffer");
-	ck_assert_msg(res != -ENOBUFS || fake.nqueue == 0, "there are buffers");
+	ck_assert_msg(res != -ENOBUFS || *pool_of(req->bulk).nqueue == 0, "there are buffers");
 	post(req, (struct fake_cqe){req->tag, res, more, -1, false});
 }
 
 void fake_post_bytes(
     struct fake_req *req, const void *bytes, unsigned len, bool nonempty, bool more)
 {
+	const struct pool pool = pool_of(req->bulk);
 	struct fake_buffer *buf;
 	unsigned bid;
 
 	ck_assert_msg(req && req->live, "bytes for no request");
 	ck_assert(req->kind == EVU_NO_POLL && req->moves == EVU_RECV);
-	ck_assert_msg(fake.nqueue > 0, "bytes, but no buffer to put them into");
-	bid = fake.queue[0];
-	memmove(fake.queue, fake.queue + 1, --fake.nqueue * sizeof(fake.queue[0]));
-	buf = &fake.buffers[bid];
+	ck_assert_msg(*pool.nqueue > 0, "bytes, but no buffer to put them into");
+	bid = pool.queue[0];
+	memmove(pool.queue, pool.queue + 1, --*pool.nqueue * sizeof(pool.queue[0]));
+	buf = &pool.buffers[bid];
 	ck_assert(len > 0 && len <= buf->len);
 	ck_assert_msg(!req->cap || (len <= req->cap && !more), "more than was asked for");
 	memcpy(buf->data, bytes, len);
@@ -315,17 +331,20 @@ static struct fake_req *queue_data(struct evu_ring *ring, struct evu_op *op, int
 	return req;
 }
 
-static int fake_recv(struct evu_ring *ring, struct evu_op *op, int fd, unsigned cap, bool now)
+static int fake_recv(
+    struct evu_ring *ring, struct evu_op *op, int fd, bool bulk, unsigned cap, bool now)
 {
 	int rc;
 	struct fake_req *req;
 
-	ck_assert_msg(fake.entries > 0, "a receive, but no buffers are registered");
+	ck_assert_msg(*pool_of(bulk).entries > 0, "a receive, but no buffers are registered");
+	ck_assert_msg(!bulk || cap == 0, "large blocks for a receive with a cap");
 	req = queue_data(ring, op, fd, EVU_RECV, &fake.refuse_recv, &rc);
 	if (!req)
 		return rc;
 	req->cap = cap;
 	req->now = now;
+	req->bulk = bulk;
 	return 0;
 }
 
@@ -349,19 +368,21 @@ static int fake_send(struct evu_ring *ring, struct evu_op *op, int fd, const str
 	return rc;
 }
 
-static int fake_buffers(struct evu_ring *ring, unsigned entries)
+static int fake_buffers(struct evu_ring *ring, bool bulk, unsigned entries)
 {
+	const struct pool pool = pool_of(bulk);
 	int rc;
 
 	ck_assert_ptr_eq(ring, fake.ring);
 	touched("buffers");
-	ck_assert_uint_eq(fake.entries, 0);
-	ck_assert(entries > 0 && entries <= FAKE_BUFFERS && (entries & (entries - 1)) == 0);
+	ck_assert(!bulk || ring->bulk);
+	ck_assert_uint_eq(*pool.entries, 0);
+	ck_assert(entries > 0 && entries <= pool.most && (entries & (entries - 1)) == 0);
 	rc = refused(&fake.refuse_buffers);
 	if (rc < 0)
 		return rc;
 	fake.registrations++;
-	fake.entries = entries;
+	*pool.entries = entries;
 	return 0;
 }
 
@@ -374,16 +395,19 @@ static bool known_block(const void *data)
 	return i < fake_log.nblocks;
 }
 
-static void fake_provide(struct evu_ring *ring, unsigned id, void *data, unsigned len)
+static void fake_provide(struct evu_ring *ring, bool bulk, unsigned id, void *data, unsigned len)
 {
+	const struct pool pool = pool_of(bulk);
+
 	ck_assert_ptr_eq(ring, fake.ring);
 	touched("provide");
-	ck_assert_uint_lt(id, fake.entries);
-	ck_assert_msg(!fake.buffers[id].data, "buffer %u is provided twice", id);
+	ck_assert_uint_lt(id, *pool.entries);
+	ck_assert_uint_eq(len, bulk ? EVU_BULK_SIZE : EVU_BLOCK_SIZE);
+	ck_assert_msg(!pool.buffers[id].data, "buffer %u is provided twice", id);
 	ck_assert_msg(known_block(data), "buffer %u is in memory that is nobody's", id);
 	fake.provides++;
-	fake.buffers[id] = (struct fake_buffer){data, len};
-	fake.queue[fake.nqueue++] = id;
+	pool.buffers[id] = (struct fake_buffer){data, len};
+	pool.queue[(*pool.nqueue)++] = id;
 }
 
 /* ARMED -> IDLE at once, as on epoll. */
@@ -514,6 +538,7 @@ static void fake_close(struct evu_ring *ring, bool alien)
 	fake.nreqs = fake.ncqes = 0;
 	fake.entries = fake.nqueue = fake.queued_arms = 0;
 	memset(fake.buffers, 0, sizeof(fake.buffers));
+	memset(&fake.bulks, 0, sizeof(fake.bulks));
 	free(ring);
 }
 
@@ -563,6 +588,7 @@ static struct evu_ring *fake_open(enum evu_method method, struct evu_op_pool *po
 	if (method == EVU_IO_URING)
 		fake.ring->moves =
 		    (1u << EVU_RECV | 1u << EVU_ACCEPT | 1u << EVU_SEND) & ~fake.no_moves;
+	fake.ring->bulk = method == EVU_IO_URING && !fake.no_bulk;
 	fake.method = method;
 	fake.opens[method]++;
 	return fake.ring;
@@ -664,7 +690,7 @@ static void hook_sent(void *arg, struct evu_send *send)
 	fake_log.sent[fake_log.nsent++] = send;
 }
 
-static void *hook_block_new(void *arg)
+static void *hook_block_new(void *arg, bool bulk)
 {
 	void *data;
 
@@ -673,7 +699,7 @@ static void *hook_block_new(void *arg)
 	if (refused(&fake_log.refuse_block))
 		return NULL;
 	ck_assert_int_lt(fake_log.nblocks, FAKE_BLOCKS);
-	data = malloc(EVU_BLOCK_SIZE);
+	data = malloc(bulk ? EVU_BULK_SIZE : EVU_BLOCK_SIZE);
 	ck_assert_ptr_nonnull(data);
 	return fake_log.blocks[fake_log.nblocks++] = data;
 }
@@ -686,6 +712,8 @@ void fake_block_free(void *data)
 	ck_assert_msg(known_block(data), "a block is freed that is nobody's");
 	for (id = 0; id < fake.entries; id++)
 		ck_assert_msg(fake.buffers[id].data != data, "the kernel's buffer %u is freed", id);
+	for (id = 0; id < fake.bulks.entries; id++)
+		ck_assert_msg(fake.bulks.buffers[id].data != data, "large buffer %u is freed", id);
 	for (i = 0; fake_log.blocks[i] != data; i++)
 		;
 	fake_log.blocks[i] = fake_log.blocks[--fake_log.nblocks];

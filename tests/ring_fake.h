@@ -31,6 +31,7 @@
 #define FAKE_CQES 8192
 #define FAKE_FDS 4096
 #define FAKE_BUFFERS 1024
+#define FAKE_BULKS 64
 #define FAKE_BLOCKS 4096
 
 /* The next `times` calls answer `error`, after `skip` that do not; times < 0: all of them. */
@@ -56,6 +57,7 @@ struct fake_req {
 	enum evu_request_kind moves;
 	unsigned cap;             /* EVU_RECV: brings not more than that, once; 0: multishot */
 	bool now;                 /* EVU_RECV: there may be bytes already */
+	bool bulk;                /* EVU_RECV: into large blocks */
 	int flags;                /* EVU_ACCEPT */
 	const struct msghdr *msg; /* EVU_SEND */
 };
@@ -73,6 +75,14 @@ struct fake_buffer {
 	unsigned len;
 };
 
+/* Large blocks that the kernel may fill. */
+struct fake_bulks {
+	unsigned entries;
+	struct fake_buffer buffers[FAKE_BULKS];
+	unsigned queue[FAKE_BULKS];
+	unsigned nqueue;
+};
+
 struct fake {
 	/* What the test asks for. */
 	bool cancel_by_hand; /* else a cancel is answered with -ECANCELED at the next flush or wait
@@ -87,6 +97,7 @@ struct fake {
 	    refuse_wait, refuse_check, refuse_buffers, refuse_recv, refuse_accept, refuse_send;
 	unsigned no_moves; /* what io_uring's ring cannot do with data: 1u << enum
 			      evu_request_kind */
+	bool no_bulk;      /* its ring has no second group of buffers */
 	bool reap_enters;  /* reap() may enter the kernel, as io_uring's does while it has more to
 			      give */
 	unsigned
@@ -122,6 +133,7 @@ struct fake {
 	struct fake_buffer buffers[FAKE_BUFFERS];
 	unsigned queue[FAKE_BUFFERS]; /* the numbers of those that may be filled, oldest first */
 	unsigned nqueue;
+	struct fake_bulks bulks;
 };
 extern struct fake fake;
 
