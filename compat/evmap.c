@@ -214,9 +214,12 @@ static int slot_update(struct event_base *base, struct evc_fd *slot, evutil_sock
 			return new;
 	} else if (slot->poll) {
 		new = slot->poll->want != 0;
-		evu_poll_drop(slot->poll);
-		base->to_settle = true;
 		/* It was needed for a moment: when writing began, or the socket was full. */
+		if (slot->stream)
+			evu_poll_drop(slot->poll);
+		else
+			evu_poll_park(slot->poll);
+		base->to_settle = true;
 		if (slot->stream) {
 			mm_free(slot->poll);
 			slot->poll = NULL;

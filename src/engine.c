@@ -77,16 +77,45 @@ static void ring_close(struct evu_engine *e, bool alien)
 	evu_poll_ring_lost(e);
 }
 
+static void spare_close(struct evu_engine *e)
+{
+	if (e->spare)
+		e->spare->ops->close(e->spare, true);
+	e->spare = NULL;
+}
+
+/* io_uring, or epoll with io_uring to spare. */
+static struct evu_ring *uring_open(struct evu_engine *e, int *err)
+{
+	struct evu_ring *uring = e->spare;
+	struct evu_ring *plain;
+	int unused;
+
+	if (!uring)
+		uring = evu_ring_openers[EVU_IO_URING](&e->pool, err);
+	e->spare = NULL;
+	if (!uring || !uring->for_data || e->moving || !(e->methods & 1u << EVU_EPOLL))
+		return uring;
+	plain = evu_ring_openers[EVU_EPOLL](&e->pool, &unused);
+	if (!plain)
+		return uring;
+	e->spare = uring;
+	return plain;
+}
+
 /* Opens the first allowed ring from `method` on. */
 static int ring_open(struct evu_engine *e, unsigned method)
 {
 	int err = -ENOSYS;
 
 	assert(!e->ring);
+	if (method != EVU_IO_URING)
+		spare_close(e);
 	for (; method < EVU_NMETHODS; method++) {
 		if (!(e->methods & 1u << method))
 			continue;
-		e->ring = evu_ring_openers[method](&e->pool, &err);
+		e->ring = method == EVU_IO_URING ? uring_open(e, &err)
+						 : evu_ring_openers[method](&e->pool, &err);
 		if (e->ring) {
 			e->method = (enum evu_method)method;
 			e->generation = evu_fork_generation();
@@ -127,6 +156,7 @@ void evu_engine_guard(struct evu_engine *e)
 	if (e->generation == evu_fork_generation())
 		return;
 	ring_close(e, true);
+	spare_close(e);
 	e->generation = evu_fork_generation();
 	(void)wake_renew(e);
 	if (e->hooks->forked)
@@ -179,6 +209,7 @@ void evu_engine_free(struct evu_engine *e)
 	evu_engine_guard(e);
 	if (e->ring)
 		e->ring->ops->close(e->ring, !ours(e));
+	spare_close(e);
 	evu_op_pool_fini(&e->pool);
 	evu_bufring_fini(e);
 	evu_send_fini(e);
@@ -277,6 +308,9 @@ static int ring_ready(struct evu_engine *e)
 		else
 			ring_close(e, true);
 	}
+	/* Data is to be moved: from now on io_uring does everything. */
+	if (rc == 0 && e->ring && e->spare && e->moving)
+		ring_close(e, false);
 	if (rc == 0 && !e->ring)
 		rc = ring_open(e, e->method);
 	if (rc == 0 && !e->owner) {
@@ -377,6 +411,7 @@ static int any_ring_turn(struct evu_engine *e, int64_t timeout_ns)
 		rc = ring_turn(e, timeout_ns);
 		if (rc == 0)
 			return 0;
+		e->no_parking |= rc == -ESTALE;
 		rc = ring_replace(e, replaced || for_ever(rc));
 		if (rc < 0)
 			return rc;

@@ -61,7 +61,9 @@ struct evu_poll {
 	bool denied; /* poll(2) denied what a one-shot, or bareness, had said: armed as a multishot
 			since */
 	bool again;  /* epoll may still have a disabled registration of this fd */
-	bool bare;   /* the fd has no poll method and is always ready: it lives on the hot list */
+	bool parked; /* not wanted any more, but still registered: see evu_poll_park */
+	uint8_t tired; /* so often it is not parked */
+	bool bare;     /* the fd has no poll method and is always ready: it lives on the hot list */
 };
 
 /*
@@ -222,6 +224,9 @@ void evu_poll_init(struct evu_poll *poll, struct evu_engine *engine, int fd);
 int evu_poll_want(struct evu_poll *poll, unsigned mask, enum evu_watch watch, bool known);
 /* Nothing of this fd is told any more. Takes effect in the kernel with evu_engine_settle. */
 void evu_poll_drop(struct evu_poll *poll);
+/* The same for a poll that lives as long as the engine: it may come back, so its registration may
+ * stay in the kernel, where that keeps no file open. */
+void evu_poll_park(struct evu_poll *poll);
 
 /* ---- data */
 

@@ -152,6 +152,7 @@ static void probe(struct evu_features *f)
 	f->accept &= !disabled("accept");
 	f->send &= !disabled("send");
 	f->idle_poll = f->recv && !disabled("idle_poll");
+	f->plain_epoll = !disabled("plain_epoll");
 	settled = !transient(f->ring_error);
 }
 

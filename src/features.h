@@ -26,7 +26,8 @@ struct evu_features {
 	bool accept;    /* "accept": multishot accept (5.19); likewise */
 	bool send;      /* "send": likewise */
 	bool idle_poll; /* "idle_poll": receives that bring nothing become polls; with recv only */
-	bool no_iowait; /* "no_iowait": waiting need not count as io-wait (6.15) */
+	bool plain_epoll; /* "plain_epoll": while no data is moved, fds are watched by epoll */
+	bool no_iowait;   /* "no_iowait": waiting need not count as io-wait (6.15) */
 };
 
 const struct evu_features *evu_features(void);

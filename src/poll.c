@@ -42,6 +42,9 @@
 
 #define TOLD (POLLERR | POLLHUP)
 
+/* Who is told something while it is parked is not parked again so often: it costs a turn. */
+#define PARK_PAUSE 15
+
 /* Closes the holes. */
 static void hot_pack(struct evu_engine *e)
 {
@@ -136,12 +139,33 @@ static void release(struct evu_engine *e, struct evu_poll *p)
 	e->narmed--;
 }
 
+/* Something happened that nobody waits for: the registration goes. */
+static void unpark(struct evu_engine *e, struct evu_poll *p, bool more)
+{
+	struct evu_op *op = p->op;
+
+	p->parked = false;
+	e->nparked--;
+	release(e, p);
+	if (!more) {
+		p->again = true;
+		return;
+	}
+	p->tired = PARK_PAUSE;
+	evu_op_orphan(op);
+	(void)e->ring->ops->cancel(e->ring, op);
+}
+
 static void on_completion(struct evu_op *op, void *ctx, int res, bool more)
 {
 	struct evu_poll *p = ctx;
 	struct evu_engine *e = p->engine;
 
 	assert(p->op == op);
+	if (p->parked) {
+		unpark(e, p, more);
+		return;
+	}
 	if (!more)
 		release(e, p);
 	if (p == &e->wake) {
@@ -300,6 +324,11 @@ static void lost(evu_op_handler *handler, void *ctx)
 	}
 	release(p->engine, p);
 	p->again = false;
+	if (p->parked) {
+		p->parked = false;
+		p->engine->nparked--;
+		return;
+	}
 	if (p->hot < 0)
 		pend(p->engine, p);
 }
@@ -454,6 +483,8 @@ static int want_now(struct evu_engine *e, struct evu_poll *p)
 		p->again = false;
 		return rc;
 	}
+	e->nparked -= p->parked;
+	p->parked = false;
 	evu_op_orphan(op);
 	e->ring->ops->replaced(e->ring, op);
 	return 0;
@@ -492,7 +523,8 @@ int evu_poll_want(struct evu_poll *p, unsigned mask, enum evu_watch watch, bool 
 	 * tell that there is none. (Two more ops than polls without: one for the wake-up, one for
 	 * what a change cancels.) */
 	if (hot_reserve(e, e->npolls + (old_want == 0)) < 0 ||
-	    evu_op_reserve(&e->pool, (uint32_t)(e->npolls + (old_want == 0) + 2 - e->narmed)) < 0)
+	    evu_op_reserve(&e->pool,
+		(uint32_t)(e->npolls + (old_want == 0) + 2 - (e->narmed - e->nparked))) < 0)
 		return -ENOMEM;
 	p->denied = false;
 	p->want = (uint16_t)mask;
@@ -525,7 +557,7 @@ void evu_poll_drop(struct evu_poll *p)
 {
 	struct evu_engine *e = p->engine;
 
-	if (!p->want)
+	if (!p->want && !p->parked)
 		return;
 	evu_engine_guard(e);
 	evu_link_remove(&p->pending);
@@ -536,6 +568,41 @@ void evu_poll_drop(struct evu_poll *p)
 	e->unsettled |= e->unflushed;
 	/* A ring that had to be given up put the poll on the list again. */
 	evu_link_remove(&p->pending);
+	e->npolls -= !p->parked;
+	e->nparked -= p->parked;
+	p->parked = false;
 	p->want = 0;
+}
+
+/* What is ready to be written is told at once, so parking would not last. */
+static bool may_park(const struct evu_engine *e, const struct evu_poll *p)
+{
+	return e->ring && e->ring->ops->lets_go && !e->no_parking && p->op && p->hot < 0 &&
+	       !(p->want & POLLOUT);
+}
+
+/*
+ * Programs stop watching a connection for a moment, and those that close it do not care. An epoll
+ * registration that is left alone for that time costs nothing, ends with its file, and is brought
+ * back by one MOD instead of a DEL and an ADD. If it tells something meanwhile it is removed. When
+ * that fails, because the number is closed but the file is not, there is a new epoll set (see
+ * ring_readiness.c), once, and no parking any more.
+ */
+void evu_poll_park(struct evu_poll *p)
+{
+	struct evu_engine *e = p->engine;
+
+	if (!p->want)
+		return;
+	evu_engine_guard(e);
+	if (!may_park(e, p) || p->tired) {
+		p->tired -= p->tired > 0;
+		evu_poll_drop(p);
+		return;
+	}
+	evu_link_remove(&p->pending);
+	p->parked = true;
+	p->want = 0;
+	e->nparked++;
 	e->npolls--;
 }

@@ -15,6 +15,8 @@ struct evu_engine {
 	void *arg;
 
 	struct evu_ring *ring;  /* NULL: one has to be opened before the next turn */
+	struct evu_ring *spare; /* io_uring, while `ring` is epoll because no data is moved yet */
+	bool moving;            /* data is, or was, to be moved */
 	enum evu_method method; /* of the ring, or of the last one */
 	unsigned methods;       /* those allowed */
 	struct evu_op_pool pool;
@@ -38,8 +40,10 @@ struct evu_engine {
 	int nhot; /* with holes: what was dropped leaves a NULL */
 	int holes;
 	int cap_hot;
-	int npolls; /* polls with want != 0, but for the wake-up */
-	int narmed; /* polls with an op */
+	int npolls;      /* polls with want != 0, but for the wake-up */
+	int narmed;      /* polls with an op */
+	int nparked;     /* those of them that nobody wants: see evu_poll_park */
+	bool no_parking; /* it has led to registrations that nobody can name */
 	bool blind; /* poll(2) cannot be asked (RLIMIT_NOFILE is 0): completions of what was just
 		       armed have to do */
 

@@ -23,7 +23,9 @@
 
 bool evu_engine_moves_data(const struct evu_engine *e, enum evu_request_kind kind)
 {
-	return e->ring && e->ring->moves & 1u << kind;
+	const struct evu_ring *ring = e->spare ? e->spare : e->ring;
+
+	return ring && ring->moves & 1u << kind;
 }
 
 void evu_request_init(struct evu_request *r, struct evu_engine *e, enum evu_request_kind kind)
@@ -47,6 +49,7 @@ static void enlist(struct evu_request *r)
 void evu_request_start(struct evu_request *r)
 {
 	evu_engine_guard(r->engine);
+	r->engine->moving = true;
 	r->wanted = true;
 	if (r->halting && !r->renewed) {
 		evu_link_remove(&r->link);
@@ -194,6 +197,8 @@ static int arm(struct evu_request *r)
 	assert(r->wanted && !r->op);
 	if (!evu_engine_moves_data(e, r->kind))
 		return -EOPNOTSUPP;
+	if (e->spare) /* not before the next turn */
+		return -EAGAIN;
 	op = evu_op_get(&e->pool, evu_request_completed, r);
 	if (!op)
 		return -ENOMEM;

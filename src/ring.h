@@ -42,6 +42,7 @@ struct evu_ring_ops {
 	bool truth;
 	bool any_thread; /* arm() and cancel() may be called from any thread and act at once */
 	bool edge;       /* EVU_POLL_EDGE is honoured; else it behaves like LEVEL */
+	bool lets_go;    /* a request ends with its file, and may be changed by arm(.., again) */
 
 	/* Makes the calling thread the ring's owner. Called once, before the first flush(). */
 	int (*enable)(struct evu_ring *ring);
@@ -98,7 +99,8 @@ struct evu_ring {
 	unsigned moves;           /* 1u << enum evu_request_kind: what it can do with data */
 	int64_t idle_ns; /* a receive that has brought nothing for so long is better a poll; 0:
 			    never */
-	bool bulk;                /* it has two groups of buffers */
+	bool bulk;       /* it has two groups of buffers */
+	bool for_data;   /* to be used where data is moved; for polls alone epoll is better */
 };
 
 /* Constructors: the ring or NULL with *err set to -errno. */

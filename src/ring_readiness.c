@@ -225,6 +225,7 @@ static const struct evu_ring_ops epoll_ops = {
     .truth = true,
     .any_thread = true,
     .edge = true,
+    .lets_go = true,
     .enable = common_enable,
     .arm = epoll_arm,
     .cancel = epoll_cancel,

@@ -517,6 +517,7 @@ struct evu_ring *evu_ring_uring_open(struct evu_op_pool *pool, int *err)
 			(f->send ? 1u << EVU_SEND : 0u);
 	r->ring.idle_ns = f->idle_poll ? idle_ns() : 0;
 	r->ring.bulk = f->bulk;
+	r->ring.for_data = r->ring.moves && f->plain_epoll;
 	r->task_flag = f->defer_taskrun;
 	r->skip = f->cqe_skip;
 	r->enter_flags = f->no_iowait ? EVU_ENTER_NO_IOWAIT : 0;

@@ -90,6 +90,7 @@ struct fake {
 	bool alone; /* the hooks have no lock: no other thread, and hints are taken at their word
 		       where they can be */
 	bool all_hints;  /* every method's ring gives hints */
+	bool apart;      /* io_uring's ring is for data; it becomes `ring` when it is enabled */
 	bool real_sleep; /* wait() blocks until the eventfd is readable, when nothing is to be
 			    reaped */
 	struct fake_refusal refuse_open[EVU_NMETHODS];
@@ -120,7 +121,8 @@ struct fake {
 	pthread_t toucher; /* who called arm, cancel, flush, wait or reap last */
 
 	/* What the kernel holds. */
-	struct evu_ring *ring; /* the open one, NULL: none */
+	struct evu_ring *ring;  /* the open one, NULL: none */
+	struct evu_ring *spare; /* io_uring's, open and not used */
 	enum evu_method method;
 	const int *wake_fd;
 	const struct evu_engine *engine; /* NULL: none */

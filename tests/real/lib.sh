@@ -255,7 +255,7 @@ mapped_libevent()
 	awk '$6 ~ /\/libevent[^\/]*$/ && !seen[$6]++ {print $6}' "/proc/$1/maps"
 }
 
-# The method by the kind of descriptor that the process waits on; both kinds are told.
+# The method by the kind of descriptor that the process waits on. Who has io_uring may have an epoll set beside it.
 method_by_fds()
 {
 	local fd target uring='' epoll=''
@@ -266,10 +266,8 @@ method_by_fds()
 		'anon_inode:[eventpoll]') epoll=epoll ;;
 		esac
 	done
-	case $uring$epoll in
-	'') printf 'poll\n' ;;
-	*) printf '%s\n' "$uring${uring:+${epoll:++}}$epoll" ;;
-	esac
+	epoll=${epoll:-poll}
+	printf '%s\n' "${uring:-$epoll}"
 }
 
 # What the library said it uses (EVENT_SHOW_METHOD=1), read from the server's log.
