@@ -3,6 +3,7 @@
  * Bases: made, freed, taken over by a forked child.
  */
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
@@ -113,6 +114,17 @@ static void base_configure(struct event_base *base, const struct event_config *c
 		base->flags |= EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST;
 }
 
+/* How long to look before sleeping, in ns. */
+static int64_t spin_asked_for(const struct event_base *base)
+{
+	const char *us =
+	    base->flags & EVENT_BASE_FLAG_IGNORE_ENV ? NULL : evutil_getenv_("EVENT_URING_SPIN");
+
+	long n = us ? strtol(us, NULL, 10) : 0;
+
+	return n < EVU_SPIN_MOST / 1000 ? n * INT64_C(1000) : EVU_SPIN_MOST;
+}
+
 /* The fields that are not zero at first. */
 static void base_init(struct event_base *base)
 {
@@ -151,6 +163,7 @@ static int base_open(struct event_base *base, const struct event_config *cfg)
 		event_warnx("event_base_new: no event mechanism available: %s", strerror(-rc));
 		return -1;
 	}
+	evu_engine_spin(base->engine, spin_asked_for(base));
 	evc_block_store_open();
 	if (evutil_getenv_("EVENT_SHOW_METHOD"))
 		event_msgx("libevent using: %s", event_base_get_method(base));

@@ -391,20 +391,33 @@ static short meaning(enum evu_method method, unsigned mask)
 	return what;
 }
 
+static bool slot_active(struct event_base *base, const struct evc_fd *slot, short what)
+{
+	struct event *ev;
+	bool any = false;
+
+	LIST_FOREACH (ev, &slot->events, ev_io_next)
+		if (ev->ev_events & what & ~EV_ET) {
+			evc_activate_io(base, ev, ev->ev_events & what);
+			any = true;
+		}
+	return any;
+}
+
 bool evc_io_ready(void *arg, struct evu_poll *poll, unsigned mask)
 {
 	struct event_base *base = arg;
-	struct evc_stream *s = evu_container_of(poll, struct evc_fd, poll)->stream;
+	struct evc_fd *slot = slot_find(base, poll->fd);
 	bool heard;
 
-	if (s && s->net)
-		s->passed_over = true;
-	heard = evc_io_active(base, poll->fd, meaning(evu_engine_method(base->engine), mask));
+	if (slot->stream && slot->stream->net)
+		slot->stream->passed_over = true;
+	heard = slot_active(base, slot, meaning(evu_engine_method(base->engine), mask));
 
 	/* While a socket's error has not been taken, an event for EV_CLOSED alone hears nothing of
 	 * the end that came with it, and taking it would not be told: so it is told now. */
 	if (!heard && mask & POLLRDHUP)
-		heard = evc_io_active(base, poll->fd, EV_CLOSED | EV_ET);
+		heard = slot_active(base, slot, EV_CLOSED | EV_ET);
 	return heard;
 }
 

@@ -87,6 +87,22 @@ void evc_later_to_active(struct event_base *base)
 	}
 }
 
+void evc_activate_io(struct event_base *base, struct event *ev, short res)
+{
+	const short not_idle = EVLIST_FINALIZING | EVLIST_ACTIVE | EVLIST_ACTIVE_LATER;
+
+	if (ev->ev_flags & not_idle) {
+		event_active_nolock_(ev, res, 1);
+		return;
+	}
+	event_debug("event %p (fd %d) is ready, res %d, callback %p", (void *)ev, ev->ev_fd, res,
+	    (void *)(uintptr_t)ev->ev_callback);
+	ev->ev_res = res;
+	if (ev->ev_pri < base->event_running_priority)
+		base->event_continue = 1;
+	insert_active(base, &ev->ev_evcallback);
+}
+
 /* 1 if it is newly scheduled; 0 if it was already, or is being finalized. */
 int event_callback_activate_nolock_(struct event_base *base, struct event_callback *evcb)
 {

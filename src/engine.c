@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "poll.h"
@@ -53,8 +54,10 @@ enum evu_method evu_engine_method(const struct evu_engine *e)
  * kernel is entered. */
 static void queue_cancels(struct evu_engine *e)
 {
-	evu_request_flush_halts(e);
-	evu_poll_take_handoff(e);
+	if (evu_link_linked(&e->halting))
+		evu_request_flush_halts(e);
+	if (e->handoff)
+		evu_poll_take_handoff(e);
 }
 
 /* What has completed counts: bytes that were received are nowhere else. (In a forked child it is
@@ -343,6 +346,38 @@ static void cancelled(void *arg)
 		e->hooks->unlock(e->arg);
 }
 
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+void evu_engine_spin(struct evu_engine *e, int64_t ns)
+{
+	e->spin_ns = ns < 0 ? 0 : ns > EVU_SPIN_MOST ? EVU_SPIN_MOST : ns;
+}
+
+/* Looks, and only then sleeps; not longer than timeout_ns in all. Unlocked. */
+static int spin_wait(struct evu_engine *e, int64_t timeout_ns)
+{
+	const struct evu_ring_ops *ops = e->ring->ops;
+	int64_t start = now_ns(), spent;
+
+	do {
+		int rc = ops->look(e->ring);
+
+		if (rc != 0)
+			return rc < 0 ? rc : 0;
+		pthread_testcancel();
+		spent = now_ns() - start;
+		if (timeout_ns > 0 && spent >= timeout_ns)
+			return 0;
+	} while (spent < e->spin_ns);
+	return ops->wait(e->ring, timeout_ns < 0 ? -1 : timeout_ns - spent);
+}
+
 /* Sleeping is a cancellation point. */
 static int ring_wait(struct evu_engine *e, int64_t timeout_ns)
 {
@@ -353,7 +388,8 @@ static int ring_wait(struct evu_engine *e, int64_t timeout_ns)
 	if (e->hooks->unlock)
 		e->hooks->unlock(e->arg);
 	pthread_cleanup_push(cancelled, e);
-	rc = e->ring->ops->wait(e->ring, timeout_ns);
+	rc = e->spin_ns && timeout_ns ? spin_wait(e, timeout_ns)
+				      : e->ring->ops->wait(e->ring, timeout_ns);
 	pthread_cleanup_pop(0);
 	awake(e);
 	return rc;
@@ -369,8 +405,10 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	if (evu_link_linked(&e->unsure))
 		evu_recv_make_sure(e);
 	queue_cancels(e);
-	evu_poll_flush(e);
-	evu_request_flush(e);
+	if (evu_link_linked(&e->pending))
+		evu_poll_flush(e);
+	if (e->bufrings[0].registered || evu_link_linked(&e->starting))
+		evu_request_flush(e);
 	if (e->broken)
 		return -ENOSYS;
 	rc = ops->prepare(e->ring);

@@ -197,6 +197,11 @@ void evu_engine_leave(struct evu_engine *engine, bool rest);
  * or an error when no method works any more. */
 int evu_engine_turn(struct evu_engine *engine, int64_t timeout_ns);
 
+/* Before it sleeps a turn looks for so long whether something comes: less delay for CPU time. At
+ * most EVU_SPIN_MOST; 0, as at first: not at all. */
+#define EVU_SPIN_MOST 1000000
+void evu_engine_spin(struct evu_engine *engine, int64_t ns);
+
 /* Ends the present or else the next sleep. */
 void evu_engine_wake(struct evu_engine *engine);
 /* The same for signal handlers: writing eight bytes, the number 1, to this descriptor. It changes

@@ -23,6 +23,7 @@ struct evu_engine {
 
 	uint64_t owner; /* evu_thread_id() of the thread that enabled the ring; 0: nobody yet */
 	uint64_t generation; /* evu_fork_generation() of the process that opened the ring */
+	int64_t spin_ns;     /* how long it looks before it sleeps */
 	bool looping;        /* between enter and leave */
 	bool asleep;         /* the owner is in ring->wait() without the lock, and may sleep */
 	bool broken;         /* the ring answered that it cannot go on */

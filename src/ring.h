@@ -66,6 +66,9 @@ struct evu_ring_ops {
 	 * all) for a completion. A signal ends the wait early with 0. Unlocked: touches nothing
 	 * that arm() and cancel() of other threads touch. */
 	int (*wait)(struct evu_ring *ring, int64_t timeout_ns);
+	/* For who spins: hands over what is queued and looks, once. 1: there is something to reap,
+	 * 0: not yet. Unlocked, between prepare() and wait(), which is left out after 1. */
+	int (*look)(struct evu_ring *ring);
 	/* Locked: gives completions to their ops until none is left. Returns how many. */
 	unsigned (*reap)(struct evu_ring *ring);
 	/* Closes and frees the ring. `alien`: called in a forked child or in a thread that does not

@@ -33,6 +33,7 @@
 #include "ring.h"
 
 #define EVENTS_MIN 64u
+#define FAR_NS INT64_C(1000000000)
 
 /* The two interfaces use the same numbers; masks go through unchanged. */
 _Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLRDHUP == POLLRDHUP &&
@@ -167,8 +168,17 @@ static int epoll_prepare(struct evu_ring *ring)
 	return r->stale ? -ESTALE : 0;
 }
 
+/* epoll_pwait2 costs more, also when it does not sleep: what is far away is waited for in
+ * milliseconds, but for the rest of the last one. */
 static int epoll_sleep(struct ring_epoll *r, int64_t timeout_ns)
 {
+	if (timeout_ns >= FAR_NS && timeout_ns < FAR_NS * 1000 && !r->no_ns) {
+		int n = epoll_wait(r->epfd, r->events, (int)r->cap, (int)(timeout_ns / 1000000));
+
+		if (n != 0)
+			return n;
+		timeout_ns %= 1000000;
+	}
 	if (timeout_ns > 0 && !r->no_ns) {
 		struct timespec ts = {timeout_ns / 1000000000, timeout_ns % 1000000000};
 		int n = epoll_pwait2(r->epfd, r->events, (int)r->cap, &ts, NULL);
@@ -189,6 +199,13 @@ static int epoll_wait_(struct evu_ring *ring, int64_t timeout_ns)
 		return errno == EINTR ? 0 : -errno;
 	r->n = n;
 	return 0;
+}
+
+static int epoll_look(struct evu_ring *ring)
+{
+	int rc = epoll_wait_(ring, 0);
+
+	return rc < 0 ? rc : epoll_of(ring)->n > 0;
 }
 
 static unsigned epoll_reap(struct evu_ring *ring)
@@ -233,6 +250,7 @@ static const struct evu_ring_ops epoll_ops = {
     .flush = common_flush,
     .prepare = epoll_prepare,
     .wait = epoll_wait_,
+    .look = epoll_look,
     .reap = epoll_reap,
     .close = epoll_close,
     .check = common_check,
@@ -381,6 +399,13 @@ static int poll_wait(struct evu_ring *ring, int64_t timeout_ns)
 	return 0;
 }
 
+static int poll_look(struct evu_ring *ring)
+{
+	int rc = poll_wait(ring, 0);
+
+	return rc < 0 ? rc : poll_of(ring)->fired;
+}
+
 static unsigned poll_reap(struct evu_ring *ring)
 {
 	struct ring_poll *r = poll_of(ring);
@@ -434,6 +459,7 @@ static const struct evu_ring_ops poll_ops = {
     .flush = common_flush,
     .prepare = poll_prepare,
     .wait = poll_wait,
+    .look = poll_look,
     .reap = poll_reap,
     .close = poll_close,
     .check = common_check,

@@ -187,6 +187,16 @@ static int uring_wait(struct evu_ring *ring, int64_t timeout_ns)
 	return rc < 0 ? rc : pump(r);
 }
 
+static int uring_look(struct evu_ring *ring)
+{
+	struct ring_uring *r = of(ring);
+	int rc = 0;
+
+	if (publish(r) || !r->task_flag || work_pending(r))
+		rc = enter(r, 0, 0);
+	return rc < 0 ? rc : io_uring_cq_ready(&r->uring) > 0;
+}
+
 static int uring_flush(struct evu_ring *ring)
 {
 	struct ring_uring *r = of(ring);
@@ -475,6 +485,7 @@ static const struct evu_ring_ops uring_ops = {
     .flush = uring_flush,
     .prepare = uring_prepare,
     .wait = uring_wait,
+    .look = uring_look,
     .reap = uring_reap,
     .close = uring_close,
     .check = uring_check,

@@ -506,6 +506,24 @@ static int fake_wait(struct evu_ring *ring, int64_t timeout_ns)
 	return fake.real_sleep ? refused(&fake.refuse_wait) : 0;
 }
 
+static int fake_look(struct evu_ring *ring)
+{
+	int rc;
+
+	ck_assert_ptr_eq(ring, fake.ring);
+	ck_assert_msg(fake.alone || !held || !pthread_equal(holder, pthread_self()),
+	    "spinning with the lock held");
+	fake.looks++;
+	rc = refused(&fake.refuse_look);
+	if (rc < 0)
+		return rc;
+	enter();
+	if (fake.on_look)
+		fake.on_look();
+	look_at_wake();
+	return fake.ncqes > 0;
+}
+
 /* A handler may cause completions: they are seen by this same walk, as on io_uring. */
 static unsigned fake_reap(struct evu_ring *ring)
 {
@@ -576,8 +594,8 @@ static int fake_check(struct evu_ring *ring, struct pollfd *fds, unsigned n)
 
 #define FAKE_OPS                                                                                  \
 	.enable = fake_enable, .arm = fake_arm, .cancel = fake_cancel, .replaced = fake_replaced, \
-	.flush = fake_flush, .prepare = fake_prepare, .wait = fake_wait, .reap = fake_reap,       \
-	.close = fake_close, .check = fake_check, .buffers = fake_buffers,                        \
+	.flush = fake_flush, .prepare = fake_prepare, .wait = fake_wait, .look = fake_look,       \
+	.reap = fake_reap, .close = fake_close, .check = fake_check, .buffers = fake_buffers,     \
 	.provide = fake_provide, .recv = fake_recv, .accept = fake_accept, .send = fake_send
 
 static const struct evu_ring_ops ops[EVU_NMETHODS] = {

@@ -95,14 +95,16 @@ struct fake {
 			    reaped */
 	struct fake_refusal refuse_open[EVU_NMETHODS];
 	struct fake_refusal refuse_enable, refuse_arm, refuse_cancel, refuse_flush, refuse_prepare,
-	    refuse_wait, refuse_check, refuse_buffers, refuse_recv, refuse_accept, refuse_send;
+	    refuse_wait, refuse_look, refuse_check, refuse_buffers, refuse_recv, refuse_accept,
+	    refuse_send;
 	unsigned no_moves; /* what io_uring's ring cannot do with data: 1u << enum
 			      evu_request_kind */
 	bool no_bulk;      /* its ring has no second group of buffers */
 	bool reap_enters;  /* reap() may enter the kernel, as io_uring's does while it has more to
 			      give */
 	unsigned
-	    ready[FAKE_FDS]; /* check() answers this & (what was asked | the masks always told) */
+	    ready[FAKE_FDS];   /* check() answers this & (what was asked | the masks always told) */
+	void (*on_look)(void); /* in look(), unlocked, before it answers */
 	void (*on_wait)(int64_t timeout_ns);   /* in wait(), unlocked, before it returns */
 	void (*on_seen)(struct fake_req *req); /* the kernel sees a request for the first time */
 	void (*on_check)(void);                /* before check() answers */
@@ -111,7 +113,8 @@ struct fake {
 
 	/* What was done. */
 	unsigned opens[EVU_NMETHODS], closes, alien_closes;
-	unsigned enables, arms, cancels, replaced, flushes, prepares, waits, sleeps, reaps, checks;
+	unsigned enables, arms, cancels, replaced, flushes, prepares, waits, looks, sleeps, reaps,
+	    checks;
 	unsigned overslept; /* sleeps that nothing ended within 20 seconds */
 	unsigned provides;
 	unsigned registrations; /* of buffers */
