@@ -10,6 +10,7 @@
 #include "debug.h"
 #include "evbuffer.h"
 #include "evmap.h"
+#include "stream.h"
 #include "timeout.h"
 
 _Static_assert(offsetof(struct event_base, abi.ev_signal_pair) == 168, "where stock has it");
@@ -135,6 +136,7 @@ static void base_init(struct event_base *base)
 	TAILQ_INIT(&base->active_later_queue);
 	LIST_INIT(&base->once_events);
 	evu_link_init(&base->to_send);
+	evc_stage_init(base);
 	evu_heap_init(&base->timeheap, event_mm_realloc_, event_mm_free_);
 	evutil_configure_monotonic_time_(&base->monotonic_timer, EV_MONOT_PRECISE);
 	base->clock_diff_at_us = INT64_MIN / 2;

@@ -114,6 +114,8 @@ struct evc_abi {
 	int th_notify_fd[2];
 };
 
+struct bufferevent;
+
 struct event_base {
 	struct evc_abi abi;
 
@@ -147,6 +149,12 @@ struct event_base {
 
 	struct evc_fdmap io;
 	struct evu_link to_send; /* streams that have something to send, or think so */
+	struct evu_link staged;  /* see bufferevent_stage.c */
+	struct {
+		void (*writecb)(struct bufferevent *, void *); /* evhttp's; NULL: not seen yet */
+		void (*other)(struct bufferevent *, void *);   /* the last one that is not */
+		unsigned n_judged;
+	} stage;
 	struct evc_sigmap sigmap;
 	struct evc_sigs sig;
 

@@ -536,8 +536,10 @@ static void let_go(struct evc_sock *s)
 	if (!evc_callback_rests(&ev_write->ev_evcallback))
 		event_del_nolock_(ev_write, EVENT_DEL_NOBLOCK);
 	evc_stream_detach(&s->stream);
+	evc_stage_halt(s);
 	evc_settle(base);
 	EVBASE_UNLOCK(base);
+	evc_stage_leave(s);
 }
 
 static void be_socket_unlink(struct bufferevent *bev)
@@ -575,6 +577,7 @@ static void be_socket_destruct(struct bufferevent *bev)
 		evc_stream_fini(&s->stream);
 		EVBASE_UNLOCK(base);
 	}
+	evc_stage_free(s);
 	cancel_lookup(s);
 	if (s->connecting_to)
 		mm_free(s->connecting_to);
@@ -629,6 +632,18 @@ static void be_socket_setfd(struct bufferevent *bev, evutil_socket_t fd)
 	bufferevent_decref_and_unlock_(bev);
 }
 
+static void flush_stage(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+
+	EVBASE_LOCK(base);
+	evc_stage_halt(s);
+	base->to_settle = true;
+	evc_settle(base);
+	EVBASE_UNLOCK(base);
+	evc_stage_leave(s);
+}
+
 static int be_socket_ctrl(
     struct bufferevent *bev, enum bufferevent_ctrl_op op, union bufferevent_ctrl_data *data)
 {
@@ -639,8 +654,13 @@ static int be_socket_ctrl(
 	case BEV_CTRL_GET_FD:
 		data->fd = event_get_fd(&bev->ev_read);
 		return 0;
-	case BEV_CTRL_GET_UNDERLYING:
 	case BEV_CTRL_CANCEL_ALL:
+		/* It is being freed, but somebody may hold a reference still, and the program shuts
+		 * the fd down right afterwards. */
+		if (evc_stage_busy(sock_of(bev)))
+			flush_stage(sock_of(bev));
+		break;
+	case BEV_CTRL_GET_UNDERLYING:
 		break;
 	}
 	return -1;

@@ -24,8 +24,9 @@ struct evc_sock {
 			struct evc_connecting *connecting_to; /* NULL: it never connected */
 			size_t drained; /* what the program took off the output while it was being
 					   sent */
-			unsigned write_most; /* bytes; 0: not known yet */
-			bool attached : 1;   /* the stream was put on the fd, or could not be */
+			struct evc_stage *stage; /* NULL: never used */
+			unsigned write_most;     /* bytes; 0: not known yet */
+			bool attached : 1;       /* the stream was put on the fd, or could not be */
 			bool deaf : 1;       /* the fd cannot be received from: no socket, or the
 						kernel refused */
 			bool not_socket : 1; /* it is written to only when it takes data */
@@ -67,5 +68,17 @@ void evc_sock_writecb(evutil_socket_t fd, short what, void *arg);
 int evc_sock_end_send(struct evc_sock *s);
 /* Takes what was sent off the output: bytes, FAILED with errno, or NOTHING. */
 ev_ssize_t evc_sock_take_result(struct evc_sock *s);
+
+/* ---- bufferevent_stage.c */
+/* Finds out whether the write callback is one whose answers may be staged. */
+void evc_stage_judge(struct evc_sock *s);
+/* True iff something has to go before what is in the output. */
+bool evc_stage_busy(const struct evc_sock *s);
+/* Its send ends when the engine is settled next. Base locked. */
+void evc_stage_halt(struct evc_sock *s);
+/* The fd is given up: what is staged goes to the kernel now. After evc_stage_halt and settling, if
+ * a send was in flight. */
+void evc_stage_leave(struct evc_sock *s);
+void evc_stage_free(struct evc_sock *s);
 
 #endif

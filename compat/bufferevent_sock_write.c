@@ -143,6 +143,9 @@ static void look(struct evc_sock *s)
 	struct evc_stream *st = &s->stream;
 	size_t most = write_limit(s);
 
+	evc_stage_judge(s);
+	if (evc_stage_busy(s))
+		return;
 	evc_sock_freeze(&s->priv.bev);
 	EVBASE_LOCK(base);
 	if (st->writing && !s->priv.write_suspended) {
@@ -257,7 +260,8 @@ static ev_ssize_t sock_write(struct evc_sock *s, bool connected)
 	}
 	if (evbuffer_get_length(output) == 0)
 		return 0;
-	if (s->priv.bev.ev_write.ev_fd < 0)
+	/* Looked at again when the stage is empty. */
+	if (s->priv.bev.ev_write.ev_fd < 0 || evc_stage_busy(s))
 		return NOTHING;
 	/* Programs free it when they are told of the connection: what they had written goes first.
 	 */

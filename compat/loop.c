@@ -135,6 +135,8 @@ static void run_one(struct event_base *base, struct event_callback *evcb)
 	run(base, evcb);
 	EVBASE_LOCK(base);
 	base->current_event = NULL;
+	if (base->stage.writecb && evu_link_linked(&base->to_send))
+		evc_stage_try(base);
 	if (base->current_event_waiters) {
 		base->current_event_waiters = 0;
 		EVTHREAD_COND_BROADCAST(base->current_event_cond);
@@ -196,11 +198,17 @@ static int run_active(struct event_base *base)
 /* How long the engine may sleep, in ns; -1: for ever. */
 static int64_t may_sleep(struct event_base *base, int flags)
 {
+	int64_t sleep_ns;
+
 	if (base->event_count_active || flags & EVLOOP_NONBLOCK || evc_signal_pending(base))
 		return 0;
 	/* What the callbacks took is not slept over. (Stock counts from before they ran.) */
 	evc_time_forget(base);
-	return evc_timeout_next(base);
+	sleep_ns = evc_timeout_next(base);
+	if (evu_link_linked(&base->staged) && evc_stage_waits(base) &&
+	    (sleep_ns < 0 || sleep_ns > EVC_STAGE_RETRY_NS))
+		sleep_ns = EVC_STAGE_RETRY_NS;
+	return sleep_ns;
 }
 
 /* One turn. -1: the engine failed; 1: the loop is done; 0: go on. */
@@ -209,6 +217,8 @@ static int turn(struct event_base *base, int flags)
 	int64_t sleep_ns;
 	int rc;
 
+	if (evu_link_linked(&base->staged))
+		evc_stage_send_all(base);
 	if (evu_link_linked(&base->to_send))
 		evc_sock_send_all(base);
 	sleep_ns = may_sleep(base, flags);
@@ -271,6 +281,8 @@ int event_base_loop(struct event_base *base, int flags)
 			result = -1;
 	}
 	evc_time_forget(base);
+	if (evu_link_linked(&base->staged))
+		evc_stage_flush_all(base);
 	/* A loop that was made to turn once will soon turn again. */
 	evu_engine_leave(base->engine, !(flags & (EVLOOP_ONCE | EVLOOP_NONBLOCK)));
 	base->running_loop = 0;

@@ -150,6 +150,7 @@ void evc_stream_sent(void *arg, struct evu_send *send)
 {
 	struct evc_stream *s = send->ctx;
 
-	if (s->writing)
+	/* A stage's send is looked at before the next turn. */
+	if (s && s->writing)
 		activate(arg, evc_stream_writer(s), EV_WRITE);
 }

@@ -78,4 +78,18 @@ void evc_stream_sent(void *base, struct evu_send *send);
  */
 void evc_sock_send_all(struct event_base *base);
 
+/* bufferevent_stage.c: what counts as written already. Locked, all of them. */
+void evc_stage_init(struct event_base *base);
+/* After a callback: if what it wrote last is an answer that may wait, it is staged, and its write
+ * callback runs. base->to_send is not empty. Gives the lock up meanwhile. */
+void evc_stage_try(struct event_base *base);
+/* Before the next turn: starts to send everything. */
+void evc_stage_send_all(struct event_base *base);
+/* True iff there is something that nobody sends: evc_stage_send_all is to try again, after so many
+ * nanoseconds. */
+#define EVC_STAGE_RETRY_NS 10000000
+bool evc_stage_waits(const struct event_base *base);
+/* The loop is left: everything goes to the kernel now. */
+void evc_stage_flush_all(struct event_base *base);
+
 #endif

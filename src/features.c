@@ -16,14 +16,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "engine.h"
 #include "uapi.h"
 
 static struct evu_features features;
 static bool settled; /* features will not change any more */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* True iff `name` is in the list that the environment gives. */
-static bool disabled(const char *name)
+bool evu_disabled(const char *name)
 {
 	const char *list = secure_getenv("EVENT_URING_DISABLE");
 	size_t len = strlen(name);
@@ -53,7 +53,8 @@ static int open_ladder(struct io_uring *ring, struct evu_features *f)
 	for (i = 0; i < 3; i++) {
 		struct io_uring_params p = {.flags = modes[i]};
 
-		if ((i == 0 && disabled("defer_taskrun")) || (i == 1 && disabled("coop_taskrun")))
+		if ((i == 0 && evu_disabled("defer_taskrun")) ||
+		    (i == 1 && evu_disabled("coop_taskrun")))
 			continue;
 		rc = io_uring_queue_init_params(4, ring, &p);
 		if (rc == 0) {
@@ -140,19 +141,19 @@ static bool transient(int rc)
 static void probe(struct evu_features *f)
 {
 	*f = (struct evu_features){0};
-	f->ring_error = disabled("ring") ? -EPERM : probe_ring(f);
-	f->multishot_poll &= !disabled("multishot_poll");
+	f->ring_error = evu_disabled("ring") ? -EPERM : probe_ring(f);
+	f->multishot_poll &= !evu_disabled("multishot_poll");
 	if (f->ring_error == 0 && !f->multishot_poll)
 		f->ring_error = -EOPNOTSUPP;
 	f->ring = f->ring_error == 0;
-	f->cqe_skip &= !disabled("cqe_skip");
-	f->no_iowait &= !disabled("no_iowait");
-	f->recv &= !disabled("recv");
-	f->bulk = f->recv && !disabled("bulk");
-	f->accept &= !disabled("accept");
-	f->send &= !disabled("send");
-	f->idle_poll = f->recv && !disabled("idle_poll");
-	f->plain_epoll = !disabled("plain_epoll");
+	f->cqe_skip &= !evu_disabled("cqe_skip");
+	f->no_iowait &= !evu_disabled("no_iowait");
+	f->recv &= !evu_disabled("recv");
+	f->bulk = f->recv && !evu_disabled("bulk");
+	f->accept &= !evu_disabled("accept");
+	f->send &= !evu_disabled("send");
+	f->idle_poll = f->recv && !evu_disabled("idle_poll");
+	f->plain_epoll = !evu_disabled("plain_epoll");
 	settled = !transient(f->ring_error);
 }
 

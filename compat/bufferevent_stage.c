@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Answers that leave together: bytes that count as written while they wait for the end of the turn.
+ *
+ * evhttp writes a reply, waits until it is written, frees the request, and only then looks at the
+ * next one. If writing takes until the end of the turn, the requests of all connections are alive
+ * at once, and of those that a client has sent ahead one is answered a turn, each in a segment of
+ * its own, which Nagle's algorithm and delayed acknowledgements then hold up for 40 ms.
+ *
+ * The happy path: a callback has written a small reply. Right after the callback it is copied to
+ * the bufferevent's stage and drained from the output, and evhttp's write callback runs, as if the
+ * kernel had taken the bytes. Before the next turn all that is on the stage is one send.
+ *
+ * Why nobody can tell. The kernel would have taken the bytes at once: the stage takes no more than
+ * the socket has room for (credit_left). And whatever happens next finds them sent: the stage is
+ * emptied before the fd is given up and before the loop is left. Only code that runs between could
+ * see a difference, with the bare fd or by ending the process, so it is done for evhttp's own
+ * callback alone: the one in libevent_extra. Bufferevents with a lock are left out: other threads
+ * may free them.
+ *
+ * An error of the send says that the connection is gone; reading says so, too, and is what evhttp
+ * waits for then.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/sock_diag.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "bufferevent_sock.h"
+
+enum {
+	STAGE_MOST = 16 * 1024, /* bytes on one stage */
+	CREDIT_MOST = 256 * 1024,
+	SEND_WEIGHT = 2048,  /* what a send costs the socket's buffer beside its bytes */
+	JUDGED_MOST = 64,    /* write callbacks that are looked up, for one base */
+	LAST_PATIENCE = 100, /* ms; see flush() */
+};
+
+struct evc_stage {
+	struct evu_link link; /* on base->staged: there are bytes */
+	struct evc_sock *sock;
+	struct evbuffer *bytes;
+	struct evu_send *send; /* of these bytes; NULL: none */
+	size_t credit;
+	bool grown; /* since evc_stage_send_all came by */
+};
+
+void evc_stage_init(struct event_base *base)
+{
+	evu_link_init(&base->staged);
+	if (evu_disabled("stage"))
+		base->stage.n_judged = JUDGED_MOST;
+}
+
+bool evc_stage_busy(const struct evc_sock *s)
+{
+	return s->stage && evu_link_linked(&s->stage->link);
+}
+
+/* ---- for whom */
+
+static bool is_evhttps(bufferevent_data_cb cb)
+{
+	static const char name[] = "libevent_extra";
+	const char *file;
+	Dl_info info;
+
+	if (!dladdr((void *)(uintptr_t)cb, &info) || !info.dli_fname)
+		return false;
+	file = strrchr(info.dli_fname, '/');
+	return strncmp(file ? file + 1 : info.dli_fname, name, sizeof(name) - 1) == 0;
+}
+
+void evc_stage_judge(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+	bufferevent_data_cb cb = s->priv.bev.writecb;
+
+	if (!cb || cb == base->stage.writecb || cb == base->stage.other ||
+	    base->stage.n_judged == JUDGED_MOST)
+		return;
+	base->stage.n_judged++;
+	if (is_evhttps(cb))
+		base->stage.writecb = cb;
+	else
+		base->stage.other = cb;
+}
+
+/* ---- room */
+
+/* The socket has room for so many bytes more, in sends of their own: half of what its buffer has
+ * left, for its own accounts. */
+static size_t ask_room(evutil_socket_t fd)
+{
+	uint32_t mem[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof(mem);
+	size_t used, room;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, mem, &len) < 0)
+		return 0;
+	used = mem[SK_MEMINFO_WMEM_QUEUED] > mem[SK_MEMINFO_WMEM_ALLOC]
+		   ? mem[SK_MEMINFO_WMEM_QUEUED]
+		   : mem[SK_MEMINFO_WMEM_ALLOC];
+	room = mem[SK_MEMINFO_SNDBUF] > used ? (mem[SK_MEMINFO_SNDBUF] - used) / 2 : 0;
+	return room < CREDIT_MOST ? room : CREDIT_MOST;
+}
+
+static bool credit_left(struct evc_stage *stage, evutil_socket_t fd, size_t n)
+{
+	size_t need = n + (evbuffer_get_length(stage->bytes) ? 0 : SEND_WEIGHT);
+
+	if (stage->credit < need)
+		stage->credit = ask_room(fd);
+	if (stage->credit < need)
+		return false;
+	stage->credit -= need;
+	return true;
+}
+
+/* ---- onto the stage */
+
+static struct evc_stage *stage_of(struct evc_sock *s)
+{
+	struct evc_stage *stage = s->stage;
+
+	if (stage)
+		return stage;
+	stage = mm_calloc(1, sizeof(*stage));
+	if (!stage)
+		return NULL;
+	stage->bytes = evbuffer_new();
+	if (!stage->bytes) {
+		mm_free(stage);
+		return NULL;
+	}
+	evu_link_init(&stage->link);
+	stage->sock = s;
+	s->stage = stage;
+	return stage;
+}
+
+/* Memory of the program's, or of files, is to be released when it was sent, and not before. */
+static bool plain(const struct evbuffer *output)
+{
+	const struct evbuffer_chain *c;
+
+	for (c = output->first; c; c = c->next)
+		if (c->flags & (EVBUFFER_IMMUTABLE | EVBUFFER_SENDFILE))
+			return false;
+	return true;
+}
+
+static bool may_stage(const struct evc_sock *s)
+{
+	const struct bufferevent_private *p = &s->priv;
+	size_t n = evbuffer_get_length(p->bev.output);
+
+	return n > 0 && n <= STAGE_MOST && p->bev.writecb == base_of(s)->stage.writecb &&
+	       p->bev.ev_write.ev_flags & EVLIST_INSERTED && !p->write_suspended &&
+	       !p->connecting && !p->rate_limiting && !p->lock &&
+	       !(p->options & BEV_OPT_DEFER_CALLBACKS) && !s->dead && !s->not_socket &&
+	       !s->stream.send && !s->stream.poll_out && plain(p->bev.output);
+}
+
+/* What the output holds goes to the stage. False: it cannot. */
+static bool put_on_stage(struct evc_sock *s)
+{
+	struct evbuffer *output = s->priv.bev.output;
+	struct evc_stage *stage = stage_of(s);
+	size_t n = evbuffer_get_length(output);
+	struct evbuffer_chain *c;
+
+	if (!stage || stage->send || evbuffer_get_length(stage->bytes) + n > STAGE_MOST ||
+	    !credit_left(stage, s->priv.bev.ev_write.ev_fd, n) ||
+	    evbuffer_expand(stage->bytes, n) < 0)
+		return false;
+	for (c = output->first; c; c = c->next)
+		(void)evc_buffer_append(stage->bytes, evc_chain_data(c), c->off);
+	evc_buffer_drain(output, n);
+	stage->grown = true;
+	return true;
+}
+
+/* Everything that was written counts as sent: the callback runs. */
+static void written(struct evc_sock *s)
+{
+	struct bufferevent *bev = &s->priv.bev;
+
+	evbuffer_invoke_callbacks_(bev->output);
+	if (evbuffer_get_length(bev->output) == 0)
+		event_del(&bev->ev_write);
+	bufferevent_trigger_nolock_(bev, EV_WRITE, 0);
+}
+
+/* ---- off the stage. Base locked, but for flush() and evc_stage_leave(). */
+
+static void drop_bytes(struct evc_stage *stage)
+{
+	evc_buffer_drain(stage->bytes, evbuffer_get_length(stage->bytes));
+}
+
+/* A send that is over. */
+static void take_result(struct evc_stage *stage)
+{
+	struct evu_send *send = stage->send;
+	int i;
+
+	if (!send || !evu_request_over(&send->req))
+		return;
+	stage->send = NULL;
+	for (i = 0; i < send->n_vecs; i++)
+		evbuffer_chain_unpin_(send->owners[i], EVBUFFER_MEM_PINNED_W);
+	if (send->result >= 0)
+		evc_buffer_drain(stage->bytes, (size_t)send->result);
+	else if (send->result != -EOPNOTSUPP && send->result != -EINPROGRESS)
+		drop_bytes(stage);
+	evu_send_free(send);
+}
+
+void evc_stage_try(struct event_base *base)
+{
+	struct evc_stream *st = evu_container_of(base->to_send.prev, struct evc_stream, to_send);
+	struct evc_sock *s = evu_container_of(st, struct evc_sock, stream);
+
+	if (base->event_break || s->priv.lock || s->priv.bev.writecb != base->stage.writecb)
+		return;
+	if (s->stage)
+		take_result(s->stage);
+	EVBASE_UNLOCK(base);
+	bufferevent_incref_and_lock_(&s->priv.bev);
+	if (may_stage(s) && put_on_stage(s)) {
+		EVBASE_LOCK(base);
+		if (!evu_link_linked(&s->stage->link))
+			evu_link_append(&base->staged, &s->stage->link);
+		EVBASE_UNLOCK(base);
+		written(s);
+	}
+	bufferevent_decref_and_unlock_(&s->priv.bev);
+	EVBASE_LOCK(base);
+}
+
+/* The kernel takes what it can now. False: not all. */
+static bool send_now(struct evc_stage *stage)
+{
+	struct evbuffer_chain *chains[EVU_SEND_VECS];
+	struct iovec vecs[EVU_SEND_VECS];
+
+	while (evbuffer_get_length(stage->bytes)) {
+		struct msghdr msg = {.msg_iov = vecs};
+		size_t bytes;
+		ev_ssize_t n;
+		int i;
+
+		msg.msg_iovlen = (size_t)evc_buffer_pin(
+		    stage->bytes, vecs, chains, EVU_SEND_VECS, STAGE_MOST, &bytes);
+		n = sendmsg(
+		    stage->sock->priv.bev.ev_write.ev_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+		for (i = 0; i < (int)msg.msg_iovlen; i++)
+			evbuffer_chain_unpin_(chains[i], EVBUFFER_MEM_PINNED_W);
+		if (n > 0)
+			evc_buffer_drain(stage->bytes, (size_t)n);
+		else if (n < 0 && EVUTIL_ERR_RW_RETRIABLE(errno))
+			return false;
+		else
+			drop_bytes(stage);
+	}
+	return true;
+}
+
+static bool start_send(struct evc_stage *stage)
+{
+	struct event_base *base = base_of(stage->sock);
+	struct evu_send *send;
+	size_t bytes;
+
+	if (!evu_engine_moves_data(base->engine, EVU_SEND))
+		return false;
+	send = evu_send_new(base->engine);
+	if (!send)
+		return false;
+	send->ctx = NULL;
+	send->n_vecs = evc_buffer_pin(stage->bytes, send->vecs,
+	    (struct evbuffer_chain **)send->owners, EVU_SEND_VECS, STAGE_MOST, &bytes);
+	stage->send = send;
+	evu_send_start(send, stage->sock->priv.bev.ev_write.ev_fd);
+	return true;
+}
+
+/* It is empty: what the program wrote since may go. */
+static void emptied(struct evc_stage *stage)
+{
+	struct evc_stream *st = &stage->sock->stream;
+
+	evu_link_remove(&stage->link);
+	if (st->writing)
+		evc_stream_look(st);
+}
+
+/* The client has sent more requests ahead, and evhttp is on its way through them: one for each
+ * connection in a turn, and more of the first 32. */
+static bool more_to_come(const struct event_base *base, struct evc_stage *stage)
+{
+	bool grown = stage->grown;
+
+	stage->grown = false;
+	return grown && base->event_count_active &&
+	       evbuffer_get_length(stage->sock->priv.bev.input) > 0;
+}
+
+void evc_stage_send_all(struct event_base *base)
+{
+	struct evu_link *l, *next;
+
+	for (l = base->staged.next; l != &base->staged; l = next) {
+		struct evc_stage *stage = evu_container_of(l, struct evc_stage, link);
+
+		next = l->next;
+		take_result(stage);
+		if (stage->send || more_to_come(base, stage))
+			continue;
+		if (evbuffer_get_length(stage->bytes) == 0)
+			emptied(stage);
+		else if (!start_send(stage) && send_now(stage))
+			emptied(stage);
+	}
+}
+
+bool evc_stage_waits(const struct event_base *base)
+{
+	const struct evu_link *l;
+
+	for (l = base->staged.next; l != &base->staged; l = l->next)
+		if (!evu_container_of(l, const struct evc_stage, link)->send)
+			return true;
+	return false;
+}
+
+void evc_stage_flush_all(struct event_base *base)
+{
+	struct evu_link *l, *next;
+
+	for (l = base->staged.next; l != &base->staged; l = next) {
+		struct evc_stage *stage = evu_container_of(l, struct evc_stage, link);
+
+		next = l->next;
+		take_result(stage);
+		if (!stage->send && send_now(stage))
+			emptied(stage);
+	}
+}
+
+void evc_stage_halt(struct evc_sock *s)
+{
+	if (s->stage && s->stage->send)
+		evu_request_drop(&s->stage->send->req);
+}
+
+/* Only if the kernel is short of memory does a socket not take what it has room for. */
+static void flush(struct evc_stage *stage)
+{
+	struct pollfd fd = {.fd = stage->sock->priv.bev.ev_write.ev_fd, .events = POLLOUT};
+
+	if (send_now(stage))
+		return;
+	(void)poll(&fd, 1, LAST_PATIENCE);
+	if (!send_now(stage))
+		event_warnx("%zu bytes could not be sent to fd %d before it was given up",
+		    evbuffer_get_length(stage->bytes), fd.fd);
+	drop_bytes(stage);
+}
+
+void evc_stage_leave(struct evc_sock *s)
+{
+	struct evc_stage *stage = s->stage;
+	struct event_base *base = base_of(s);
+
+	if (!stage)
+		return;
+	EVBASE_LOCK(base);
+	take_result(stage);
+	evu_link_remove(&stage->link);
+	EVBASE_UNLOCK(base);
+	if (!stage->send)
+		flush(stage);
+}
+
+void evc_stage_free(struct evc_sock *s)
+{
+	struct evc_stage *stage = s->stage;
+
+	if (!stage)
+		return;
+	s->stage = NULL;
+	evc_assert(!stage->send && !evu_link_linked(&stage->link));
+	evbuffer_free(stage->bytes);
+	mm_free(stage);
+}
