@@ -11,10 +11,8 @@
 #include "evutil_priv.h"
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -90,13 +88,18 @@ int evutil_hex_char_to_int_(char c)
 	return -1;
 }
 
+static inline char lower(char c)
+{
+	return (unsigned char)(c - 'A') < 26 ? (char)(c | 0x20) : c;
+}
+
 int evutil_ascii_strncasecmp(const char *str1, const char *str2, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		char a = EVUTIL_TOLOWER_(str1[i]);
-		char b = EVUTIL_TOLOWER_(str2[i]);
-		if (a != b)
-			return a < b ? -1 : 1;
+		char a = str1[i], b = str2[i];
+
+		if (a != b && lower(a) != lower(b))
+			return lower(a) < lower(b) ? -1 : 1;
 		if (a == '\0')
 			break;
 	}
@@ -135,24 +138,6 @@ size_t event_strlcpy_(char *dst, const char *src, size_t siz)
 }
 
 /* Unlike the C library's, an empty buffer yields 0 and not the length that would be needed. */
-int evutil_vsnprintf(char *buf, size_t buflen, const char *format, va_list ap)
-{
-	if (buflen == 0)
-		return 0;
-	int r = vsnprintf(buf, buflen, format, ap);
-	buf[buflen - 1] = '\0'; /* also if the format could not be converted */
-	return r;
-}
-
-int evutil_snprintf(char *buf, size_t buflen, const char *format, ...)
-{
-	va_list ap;
-	va_start(ap, format);
-	int r = evutil_vsnprintf(buf, buflen, format, ap);
-	va_end(ap);
-	return r;
-}
-
 const char *evutil_getenv_(const char *name)
 {
 	if (getuid() != geteuid() || getgid() != getegid())

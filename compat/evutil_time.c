@@ -32,20 +32,39 @@ void evutil_usleep_(const struct timeval *tv)
 }
 
 /* strftime would do it in the program's language; HTTP has but one. */
-int evutil_date_rfc1123(char *date, const size_t datelen, const struct tm *tm)
+static int format_date(char *date, size_t datelen, const struct tm *tm)
 {
 	static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 	static const char months[][4] = {
 	    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-	struct tm utc;
 
-	if (tm == NULL) {
-		time_t now = time(NULL);
-		tm = gmtime_r(&now, &utc);
-	}
 	return evutil_snprintf(date, datelen, "%s, %02d %s %4d %02d:%02d:%02d GMT",
 	    days[tm->tm_wday], tm->tm_mday, months[tm->tm_mon], 1900 + tm->tm_year, tm->tm_hour,
 	    tm->tm_min, tm->tm_sec);
+}
+
+/* Servers put the present time into every answer: it is formatted once a second. */
+int evutil_date_rfc1123(char *date, const size_t datelen, const struct tm *tm)
+{
+	static __thread struct {
+		time_t at;
+		int len; /* 0: nothing here yet */
+		char text[64];
+	} last;
+	time_t now;
+
+	if (tm)
+		return format_date(date, datelen, tm);
+	now = time(NULL);
+	if (last.len == 0 || now != last.at) {
+		struct tm utc;
+
+		last.len = format_date(last.text, sizeof(last.text), gmtime_r(&now, &utc));
+		last.at = now;
+	}
+	if (datelen)
+		event_strlcpy_(date, last.text, datelen);
+	return datelen ? last.len : 0;
 }
 
 struct evutil_monotonic_timer *evutil_monotonic_timer_new(void)
