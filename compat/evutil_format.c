@@ -147,6 +147,7 @@ int evutil_vsnprintf(char *buf, size_t buflen, const char *fmt, va_list ap)
 	va_end(again);
 	if (done) {
 		buf[t.len < t.room ? t.len : t.room] = '\0';
+		buf[t.room] = '\0'; /* as libevent does */
 		return (int)t.len;
 	}
 	n = vsnprintf(buf, buflen, fmt, ap);
