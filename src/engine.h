@@ -233,9 +233,6 @@ void evu_poll_drop(struct evu_poll *poll);
  * stay in the kernel, where that keeps no file open. */
 void evu_poll_park(struct evu_poll *poll);
 
-/* True iff the environment wants to do without it: `name` is in EVENT_URING_DISABLE. */
-bool evu_disabled(const char *name);
-
 /* ---- data */
 
 /* True iff the engine's ring receives, or accepts, or sends by itself. It may change with any turn:

@@ -16,8 +16,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "engine.h"
 #include "uapi.h"
+#include "words.h"
 
 static struct evu_features features;
 static bool settled; /* features will not change any more */

@@ -5,6 +5,8 @@
 #ifndef EVU_WORDS_H
 #define EVU_WORDS_H
 
+#include <stdbool.h>
+
 /* Requests that move data. */
 enum evu_request_kind { EVU_RECV, EVU_ACCEPT, EVU_SEND };
 
@@ -13,5 +15,8 @@ enum evu_request_kind { EVU_RECV, EVU_ACCEPT, EVU_SEND };
  * poll(2) calls ready. */
 #define EVU_FD_BARE 1
 int evu_fd_admit(int fd);
+
+/* True iff the environment wants to do without it: `name` is in EVENT_URING_DISABLE. */
+bool evu_disabled(const char *name);
 
 #endif
