@@ -208,6 +208,19 @@ static int epoll_look(struct evu_ring *ring)
 	return rc < 0 ? rc : epoll_of(ring)->n > 0;
 }
 
+/* As in ring_uring.c: what is needed soon is on its way from memory. */
+static void epoll_look_ahead(const struct ring_epoll *r, int i, int n)
+{
+	if (i + 6 < n)
+		__builtin_prefetch(evu_op_peek(r->ring.pool, r->events[i + 6].data.u64));
+	if (i + 3 < n) {
+		const struct evu_op *op = evu_op_peek(r->ring.pool, r->events[i + 3].data.u64);
+
+		if (op)
+			__builtin_prefetch(op->ctx, 1);
+	}
+}
+
 static unsigned epoll_reap(struct evu_ring *ring)
 {
 	struct ring_epoll *r = epoll_of(ring);
@@ -218,6 +231,7 @@ static unsigned epoll_reap(struct evu_ring *ring)
 		uint64_t tag = r->events[i].data.u64;
 		const struct evu_op *op = evu_op_find(ring->pool, tag);
 
+		epoll_look_ahead(r, i, n);
 		if (!op && r->suspect)
 			r->stale = true;
 		if (op)

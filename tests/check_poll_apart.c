@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * check_poll_apart.c - io_uring set apart for data, with epoll for polls until there is any; and
- * polls that are parked in epoll's set while nobody wants them.
+ * polls that are parked in epoll's set, a fake one and a real one, while nobody wants them.
  */
 #include <errno.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "poll_turns.h"
 #include "request.h"
@@ -328,10 +330,80 @@ START_TEST(test_many_parked_polls_leave_ops_for_the_others)
 }
 END_TEST
 
+/* ---- parked in a real epoll set */
+
+static void real_setup(void)
+{
+	fake_mem_install(-1);
+	e = fake_engine(1u << EVU_EPOLL);
+}
+
+START_TEST(test_a_number_that_is_used_again_after_parking_is_the_new_file)
+{
+	int old[2], new[2], fd;
+	struct evu_poll *p;
+
+	ck_assert_int_eq(pipe(old), 0);
+	fd = old[0];
+	p = watch(fd, POLLIN, EVU_LEVEL);
+	evu_poll_park(p);
+	close(fd);
+	ck_assert_int_eq(pipe(new), 0);
+	ck_assert_int_eq(new[0], fd);
+	want(p, POLLIN, EVU_LEVEL);
+	ck_assert_int_eq(write(new[1], "x", 1), 1);
+	turn_of(1000000000);
+	ck_assert_uint_eq(fake_told_mask(fd), POLLIN);
+	drop(p);
+	close(old[1]);
+	close(new[0]);
+	close(new[1]);
+}
+END_TEST
+
+START_TEST(test_a_parked_file_that_lives_on_under_another_number_falls_silent)
+{
+	int fds[2], other[2], copy, i;
+	struct timespec before, after;
+	struct evu_poll *p, *q;
+
+	ck_assert_int_eq(pipe(fds), 0);
+	ck_assert_int_eq(pipe(other), 0);
+	p = watch(fds[0], POLLIN, EVU_LEVEL);
+	q = watch(other[0], POLLIN, EVU_LEVEL);
+	evu_poll_park(p);
+	copy = dup(fds[0]);
+	close(fds[0]);
+	ck_assert_int_eq(write(fds[1], "x", 1), 1);
+	for (i = 0; i < 4; i++) {
+		turn();
+		ck_assert_int_eq(fake_log.ntold, 0);
+	}
+	ck_assert(e->no_parking);
+	/* Nothing is left that would wake it: the whole time is slept. */
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	turn_of(30000000);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	ck_assert_int_eq(fake_log.ntold, 0);
+	ck_assert_int_ge(
+	    (after.tv_sec - before.tv_sec) * 1000000000 + after.tv_nsec - before.tv_nsec, 30000000);
+	ck_assert_int_eq(write(other[1], "x", 1), 1);
+	turn_of(1000000000);
+	ck_assert_int_eq(fake_told(other[0]), 1);
+	drop(p);
+	drop(q);
+	close(copy);
+	close(fds[1]);
+	close(other[0]);
+	close(other[1]);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("poll_apart");
 	TCase *apart = tcase_create("apart"), *park = tcase_create("park");
+	TCase *real = tcase_create("real");
 
 	tcase_add_checked_fixture(apart, apart_setup, teardown);
 	tcase_add_test(apart, test_polls_alone_are_epolls_although_the_method_is_io_uring);
@@ -353,5 +425,9 @@ int main(void)
 	tcase_add_test(park, test_io_uring_parks_nothing);
 	tcase_add_test(park, test_many_parked_polls_leave_ops_for_the_others);
 	suite_add_tcase(s, park);
+	tcase_add_checked_fixture(real, real_setup, teardown);
+	tcase_add_test(real, test_a_number_that_is_used_again_after_parking_is_the_new_file);
+	tcase_add_test(real, test_a_parked_file_that_lives_on_under_another_number_falls_silent);
+	suite_add_tcase(s, real);
 	return poll_suite_run(s);
 }
