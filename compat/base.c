@@ -48,6 +48,12 @@ static void base_forked(void *arg)
 	evc_signal_forked(base);
 }
 
+static void engine_forked(void *base)
+{
+	base_forked(base);
+	evc_stage_forked(base);
+}
+
 /* The buffers that the kernel receives into are chains of evbuffers from the start. */
 static void *block_new(void *arg, bool bulk)
 {
@@ -75,13 +81,13 @@ static const struct evu_hooks threaded_hooks = {
     .unlock = base_unlock,
     .ready = evc_io_ready,
     .settled = base_settled,
-    .forked = base_forked,
+    .forked = engine_forked,
     DATA_HOOKS,
 };
 
 static const struct evu_hooks hooks = {
     .ready = evc_io_ready,
-    .forked = base_forked,
+    .forked = engine_forked,
     DATA_HOOKS,
 };
 
@@ -257,8 +263,10 @@ static void base_free(struct event_base *base, bool run_finalizers)
 	if (base->engine)
 		n = evc_map_delete_all(base);
 	n += evc_timeout_delete_all(base);
-	if (base->engine)
+	if (base->engine) {
+		evc_stage_base_ends(base);
 		evc_settle(base);
+	}
 	EVBASE_UNLOCK(base);
 	while ((more = empty_queues(base, run_finalizers)))
 		n += more;

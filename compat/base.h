@@ -129,6 +129,8 @@ struct event_base {
 				   too */
 	int event_count_active_max;
 
+	unsigned n_activated; /* callbacks that became active, ever */
+
 	int event_gotterm;  /* loopexit: leave before the next turn */
 	int event_break;    /* loopbreak: leave after this callback */
 	int event_continue; /* loopcontinue, or something more urgent came: a new turn after this
@@ -154,6 +156,7 @@ struct event_base {
 		void (*writecb)(struct bufferevent *, void *); /* evhttp's; NULL: not seen yet */
 		void (*other)(struct bufferevent *, void *);   /* the last one that is not */
 		unsigned n_judged;
+		struct event_base *outside; /* this one's loop is run in a callback of that one's */
 	} stage;
 	struct evc_sigmap sigmap;
 	struct evc_sigs sig;

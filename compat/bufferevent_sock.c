@@ -632,18 +632,6 @@ static void be_socket_setfd(struct bufferevent *bev, evutil_socket_t fd)
 	bufferevent_decref_and_unlock_(bev);
 }
 
-static void flush_stage(struct evc_sock *s)
-{
-	struct event_base *base = base_of(s);
-
-	EVBASE_LOCK(base);
-	evc_stage_halt(s);
-	base->to_settle = true;
-	evc_settle(base);
-	EVBASE_UNLOCK(base);
-	evc_stage_leave(s);
-}
-
 static int be_socket_ctrl(
     struct bufferevent *bev, enum bufferevent_ctrl_op op, union bufferevent_ctrl_data *data)
 {
@@ -652,13 +640,17 @@ static int be_socket_ctrl(
 		be_socket_setfd(bev, data->fd);
 		return 0;
 	case BEV_CTRL_GET_FD:
+		/* From now on what the program is told is written has to be in the socket. */
+		sock_of(bev)->fd_told = true;
+		if (evc_stage_busy(sock_of(bev)))
+			evc_stage_leave(sock_of(bev));
 		data->fd = event_get_fd(&bev->ev_read);
 		return 0;
 	case BEV_CTRL_CANCEL_ALL:
 		/* It is being freed, but somebody may hold a reference still, and the program shuts
 		 * the fd down right afterwards. */
 		if (evc_stage_busy(sock_of(bev)))
-			flush_stage(sock_of(bev));
+			evc_stage_leave(sock_of(bev));
 		break;
 	case BEV_CTRL_GET_UNDERLYING:
 		break;

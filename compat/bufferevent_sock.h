@@ -32,6 +32,7 @@ struct evc_sock {
 			bool not_socket : 1; /* it is written to only when it takes data */
 			bool announce : 1;   /* there is input that no readcb was told of */
 			bool dead : 1;       /* unlinked */
+			bool fd_told : 1;    /* the program has asked for the fd */
 			uint8_t residents;   /* bufferevent and buffers that are not gone yet;
 						atomic */
 		};
@@ -74,10 +75,11 @@ ev_ssize_t evc_sock_take_result(struct evc_sock *s);
 void evc_stage_judge(struct evc_sock *s);
 /* True iff something has to go before what is in the output. */
 bool evc_stage_busy(const struct evc_sock *s);
+/* Something else has filled the socket's buffer. */
+void evc_stage_forget_room(struct evc_sock *s);
 /* Its send ends when the engine is settled next. Base locked. */
 void evc_stage_halt(struct evc_sock *s);
-/* The fd is given up: what is staged goes to the kernel now. After evc_stage_halt and settling, if
- * a send was in flight. */
+/* The fd is given up, or given away: what is staged goes to the kernel now. */
 void evc_stage_leave(struct evc_sock *s);
 void evc_stage_free(struct evc_sock *s);
 

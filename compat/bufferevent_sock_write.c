@@ -123,6 +123,7 @@ ev_ssize_t evc_sock_take_result(struct evc_sock *s)
 	if (result >= 0) {
 		size_t n = (size_t)result;
 
+		evc_stage_forget_room(s);
 		evc_buffer_drain(s->priv.bev.output, n > s->drained ? n - s->drained : 0);
 		evbuffer_invoke_callbacks_(s->priv.bev.output);
 		return result;
@@ -222,6 +223,7 @@ static ev_ssize_t write_now(struct evc_sock *s)
 		n = evc_buffer_write(output, s->priv.bev.ev_write.ev_fd, (ev_ssize_t)most);
 	else
 		n = write_socket(s, most);
+	evc_stage_forget_room(s);
 	if (n >= 0) {
 		evbuffer_invoke_callbacks_(output);
 		return n;

@@ -24,11 +24,16 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "bufferevent_sock.h"
 
@@ -46,11 +51,36 @@ struct evc_stage {
 	struct evbuffer *bytes;
 	struct evu_send *send; /* of these bytes; NULL: none */
 	size_t credit;
-	bool grown; /* since evc_stage_send_all came by */
+	bool grown;   /* since evc_stage_send_all came by */
+	bool limited; /* the kernel may take less than the buffer has room for */
+	bool known;   /* `limited` is */
+	bool failed;  /* a send did: the next one has to tell the program */
 };
+
+/* The loops that this thread is in: each base leads to the one outside of it. */
+static __thread struct event_base *looping;
+
+/* What the machine allows to be unsent on a TCP connection, if it sets a limit at all. */
+static bool machine_limits(void)
+{
+	static _Atomic int limits = -1;
+	char text[32] = "";
+	ssize_t n;
+	int fd;
+
+	if (limits >= 0)
+		return limits;
+	fd = open("/proc/sys/net/ipv4/tcp_notsent_lowat", O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	limits = n > 0 && strtoul(text, NULL, 10) < INT32_MAX;
+	return limits;
+}
 
 void evc_stage_init(struct event_base *base)
 {
+	(void)machine_limits();
 	evu_link_init(&base->staged);
 	if (evu_disabled("stage"))
 		base->stage.n_judged = JUDGED_MOST;
@@ -109,16 +139,38 @@ static size_t ask_room(evutil_socket_t fd)
 	return room < CREDIT_MOST ? room : CREDIT_MOST;
 }
 
+/* With a limit to what may be unsent, what is staged could be left over when the fd is given up. */
+static bool limits_unsent(evutil_socket_t fd)
+{
+	unsigned lowat = 0;
+	socklen_t len = sizeof(lowat);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, &len) < 0)
+		return false;
+	return lowat ? lowat < INT32_MAX : machine_limits();
+}
+
 static bool credit_left(struct evc_stage *stage, evutil_socket_t fd, size_t n)
 {
 	size_t need = n + (evbuffer_get_length(stage->bytes) ? 0 : SEND_WEIGHT);
 
+	if (!stage->known)
+		stage->limited = limits_unsent(fd);
+	stage->known = true;
+	if (stage->limited)
+		return false;
 	if (stage->credit < need)
 		stage->credit = ask_room(fd);
 	if (stage->credit < need)
 		return false;
 	stage->credit -= need;
 	return true;
+}
+
+void evc_stage_forget_room(struct evc_sock *s)
+{
+	if (s->stage)
+		s->stage->credit = 0;
 }
 
 /* ---- onto the stage */
@@ -160,6 +212,7 @@ static bool may_stage(const struct evc_sock *s)
 	size_t n = evbuffer_get_length(p->bev.output);
 
 	return n > 0 && n <= STAGE_MOST && p->bev.writecb == base_of(s)->stage.writecb &&
+	       p->bev.ev_write.ev_pri == base_of(s)->event_running_priority && !s->fd_told &&
 	       p->bev.ev_write.ev_flags & EVLIST_INSERTED && !p->write_suspended &&
 	       !p->connecting && !p->rate_limiting && !p->lock &&
 	       !(p->options & BEV_OPT_DEFER_CALLBACKS) && !s->dead && !s->not_socket &&
@@ -174,7 +227,8 @@ static bool put_on_stage(struct evc_sock *s)
 	size_t n = evbuffer_get_length(output);
 	struct evbuffer_chain *c;
 
-	if (!stage || stage->send || evbuffer_get_length(stage->bytes) + n > STAGE_MOST ||
+	if (!stage || stage->send || stage->failed ||
+	    evbuffer_get_length(stage->bytes) + n > STAGE_MOST ||
 	    !credit_left(stage, s->priv.bev.ev_write.ev_fd, n) ||
 	    evbuffer_expand(stage->bytes, n) < 0)
 		return false;
@@ -203,6 +257,12 @@ static void drop_bytes(struct evc_stage *stage)
 	evc_buffer_drain(stage->bytes, evbuffer_get_length(stage->bytes));
 }
 
+static void fail(struct evc_stage *stage)
+{
+	stage->failed = true;
+	drop_bytes(stage);
+}
+
 /* A send that is over. */
 static void take_result(struct evc_stage *stage)
 {
@@ -217,7 +277,7 @@ static void take_result(struct evc_stage *stage)
 	if (send->result >= 0)
 		evc_buffer_drain(stage->bytes, (size_t)send->result);
 	else if (send->result != -EOPNOTSUPP && send->result != -EINPROGRESS)
-		drop_bytes(stage);
+		fail(stage);
 	evu_send_free(send);
 }
 
@@ -266,7 +326,7 @@ static bool send_now(struct evc_stage *stage)
 		else if (n < 0 && EVUTIL_ERR_RW_RETRIABLE(errno))
 			return false;
 		else
-			drop_bytes(stage);
+			fail(stage);
 	}
 	return true;
 }
@@ -315,6 +375,7 @@ void evc_stage_send_all(struct event_base *base)
 {
 	struct evu_link *l, *next;
 
+	evu_engine_guard(base->engine);
 	for (l = base->staged.next; l != &base->staged; l = next) {
 		struct evc_stage *stage = evu_container_of(l, struct evc_stage, link);
 
@@ -339,10 +400,12 @@ bool evc_stage_waits(const struct event_base *base)
 	return false;
 }
 
-void evc_stage_flush_all(struct event_base *base)
+/* Everything goes to the kernel now. */
+static void flush_all(struct event_base *base)
 {
 	struct evu_link *l, *next;
 
+	evu_engine_guard(base->engine);
 	for (l = base->staged.next; l != &base->staged; l = next) {
 		struct evc_stage *stage = evu_container_of(l, struct evc_stage, link);
 
@@ -353,10 +416,19 @@ void evc_stage_flush_all(struct event_base *base)
 	}
 }
 
-void evc_stage_halt(struct evc_sock *s)
+/* In a forked child: the parent has these bytes, too, and sends them. */
+void evc_stage_forked(struct event_base *base)
 {
-	if (s->stage && s->stage->send)
-		evu_request_drop(&s->stage->send->req);
+	struct evu_link *l;
+
+	for (l = base->staged.next; l != &base->staged; l = l->next) {
+		struct evc_stage *stage = evu_container_of(l, struct evc_stage, link);
+
+		if (stage->send)
+			evu_request_drop(&stage->send->req);
+		take_result(stage);
+		drop_bytes(stage);
+	}
 }
 
 /* Only if the kernel is short of memory does a socket not take what it has room for. */
@@ -373,6 +445,27 @@ static void flush(struct evc_stage *stage)
 	drop_bytes(stage);
 }
 
+/* No send is in flight any more. */
+static void end_send(struct evc_stage *stage)
+{
+	struct event_base *base = base_of(stage->sock);
+
+	evu_engine_guard(base->engine);
+	if (!stage->send)
+		return;
+	evu_request_drop(&stage->send->req);
+	evc_settle_now(base);
+	if (!evu_request_over(&stage->send->req))
+		evu_engine_abandon(base->engine);
+	take_result(stage);
+}
+
+void evc_stage_halt(struct evc_sock *s)
+{
+	if (s->stage && s->stage->send)
+		evu_request_drop(&s->stage->send->req);
+}
+
 void evc_stage_leave(struct evc_sock *s)
 {
 	struct evc_stage *stage = s->stage;
@@ -381,11 +474,12 @@ void evc_stage_leave(struct evc_sock *s)
 	if (!stage)
 		return;
 	EVBASE_LOCK(base);
-	take_result(stage);
-	evu_link_remove(&stage->link);
+	end_send(stage);
+	emptied(stage);
 	EVBASE_UNLOCK(base);
-	if (!stage->send)
-		flush(stage);
+	flush(stage);
+	stage->credit = 0;
+	stage->known = stage->failed = false;
 }
 
 void evc_stage_free(struct evc_sock *s)
@@ -398,4 +492,50 @@ void evc_stage_free(struct evc_sock *s)
 	evc_assert(!stage->send && !evu_link_linked(&stage->link));
 	evbuffer_free(stage->bytes);
 	mm_free(stage);
+}
+
+/* ---- loops, and the ends of them */
+
+void evc_stage_loop_begins(struct event_base *base)
+{
+	base->stage.outside = looping;
+	looping = base;
+}
+
+void evc_stage_loop_ends(struct event_base *base)
+{
+	struct event_base **b = &looping;
+
+	if (evu_link_linked(&base->staged))
+		flush_all(base);
+	while (*b && *b != base)
+		b = &(*b)->stage.outside;
+	if (*b)
+		*b = base->stage.outside;
+}
+
+void evc_stage_base_ends(struct event_base *base)
+{
+	struct evu_link *l;
+
+	evc_stage_loop_ends(base);
+	while ((l = evu_link_take(&base->staged))) {
+		struct evc_stage *stage = evu_container_of(l, struct evc_stage, link);
+
+		end_send(stage);
+		flush(stage);
+	}
+}
+
+/* exit() in a callback: what counts as written is written. */
+__attribute__((destructor)) static void process_ends(void)
+{
+	struct event_base *base;
+
+	for (base = looping; base; base = base->stage.outside) {
+		EVBASE_LOCK(base);
+		if (evu_link_linked(&base->staged))
+			flush_all(base);
+		EVBASE_UNLOCK(base);
+	}
 }

@@ -127,15 +127,20 @@ static void run(struct event_base *base, struct event_callback *evcb)
 
 static void run_one(struct event_base *base, struct event_callback *evcb)
 {
+	unsigned n_activated;
+
 	take_off(base, evcb);
 	/* Its request must have left the kernel: the callback may close the fd. */
 	evc_settle(base);
 	base->current_event = evcb;
 	base->current_event_waiters = 0;
+	n_activated = base->n_activated;
 	run(base, evcb);
 	EVBASE_LOCK(base);
 	base->current_event = NULL;
-	if (base->stage.writecb && evu_link_linked(&base->to_send))
+	/* What it made active runs before it learns that anything is written. */
+	if (base->stage.writecb && evu_link_linked(&base->to_send) &&
+	    n_activated == base->n_activated)
 		evc_stage_try(base);
 	if (base->current_event_waiters) {
 		base->current_event_waiters = 0;
@@ -250,6 +255,7 @@ static void loop_begin(struct event_base *base)
 	base->th_owner_id = EVTHREAD_GET_ID();
 	base->event_gotterm = base->event_break = 0;
 	base->is_notify_pending = 0;
+	evc_stage_loop_begins(base);
 	evu_engine_enter(base->engine);
 }
 
@@ -281,8 +287,7 @@ int event_base_loop(struct event_base *base, int flags)
 			result = -1;
 	}
 	evc_time_forget(base);
-	if (evu_link_linked(&base->staged))
-		evc_stage_flush_all(base);
+	evc_stage_loop_ends(base);
 	/* A loop that was made to turn once will soon turn again. */
 	evu_engine_leave(base->engine, !(flags & (EVLOOP_ONCE | EVLOOP_NONBLOCK)));
 	base->running_loop = 0;

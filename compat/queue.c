@@ -52,6 +52,7 @@ static void count_active(struct event_base *base, struct event_callback *evcb)
 static void insert_active(struct event_base *base, struct event_callback *evcb)
 {
 	count_active(base, evcb);
+	base->n_activated++;
 	evcb->evcb_flags |= EVLIST_ACTIVE;
 	TAILQ_INSERT_TAIL(&base->activequeues[evcb->evcb_pri], evcb, evcb_active_next);
 }

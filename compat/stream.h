@@ -89,7 +89,12 @@ void evc_stage_send_all(struct event_base *base);
  * nanoseconds. */
 #define EVC_STAGE_RETRY_NS 10000000
 bool evc_stage_waits(const struct event_base *base);
-/* The loop is left: everything goes to the kernel now. */
-void evc_stage_flush_all(struct event_base *base);
+/* When the loop is left everything goes to the kernel. */
+void evc_stage_loop_begins(struct event_base *base);
+void evc_stage_loop_ends(struct event_base *base);
+/* The base is being freed, and bufferevents may be left. */
+void evc_stage_base_ends(struct event_base *base);
+/* This is a forked child. */
+void evc_stage_forked(struct event_base *base);
 
 #endif

@@ -212,6 +212,9 @@ int evu_engine_wake_fd(const struct evu_engine *engine);
  */
 int evu_engine_reinit(struct evu_engine *engine);
 
+/* In a forked child: lets go of what is the parent's. Most calls do. */
+void evu_engine_guard(struct evu_engine *engine);
+
 /* Lets what was dropped take effect in the kernel before returning. False: only the owner, another
  * thread, can do that; it will with its next turn (`settled`), and if it sleeps it must be woken.
  */

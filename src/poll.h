@@ -88,8 +88,6 @@ void evu_poll_take_handoff(struct evu_engine *e);
 void evu_poll_rest(struct evu_engine *e);
 /* The ring is closed: every request is over, all that is wanted is to be armed anew. */
 void evu_poll_ring_lost(struct evu_engine *e);
-/* In a forked child: lets go of what is the parent's. */
-void evu_engine_guard(struct evu_engine *e);
 
 static inline bool evu_engine_owned(const struct evu_engine *e, uint64_t thread)
 {
