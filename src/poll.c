@@ -120,6 +120,9 @@ static bool tell(struct evu_engine *e, struct evu_poll *p, unsigned mask)
 	bool heard = e->hooks->ready(e->arg, p, mask);
 
 	e->told += heard;
+	/* A hang-up that nobody waits for: epoll tells of it again and again, io_uring does not. */
+	if (!heard && e->spare)
+		e->moving = true;
 	return heard;
 }
 

@@ -16,7 +16,7 @@ struct evu_engine {
 
 	struct evu_ring *ring;  /* NULL: one has to be opened before the next turn */
 	struct evu_ring *spare; /* io_uring, while `ring` is epoll because no data is moved yet */
-	bool moving;            /* data is, or was, to be moved */
+	bool moving;            /* io_uring itself has to be used: data is, or was, to be moved */
 	enum evu_method method; /* of the ring, or of the last one */
 	unsigned methods;       /* those allowed */
 	struct evu_op_pool pool;
