@@ -22,6 +22,10 @@ void bufferevent_suspend_read_(struct bufferevent *bev, bufferevent_suspend_flag
 	if (!p->read_suspended)
 		bev->be_ops->disable(bev, EV_READ);
 	p->read_suspended |= what;
+	/* Data that no callback was told of yet are not read again: at the high mark nobody else
+	 * would tell. */
+	if (bev->enabled & EV_READ)
+		evc_sock_announce(bev);
 	BEV_UNLOCK(bev);
 }
 

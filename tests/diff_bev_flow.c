@@ -254,6 +254,40 @@ static void disabled_at_the_high_mark(void)
 	say("enabled: %zu", evbuffer_get_length(in(&a)));
 }
 
+/* Whose turn is first meddles with the other, whose data have been received, perhaps, but not told.
+ */
+static void meddle(struct side *side)
+{
+	struct bufferevent *other = side == &a ? b.bev : a.bev;
+
+	side->on_read = NULL;
+	if (a.reads + b.reads > 1)
+		return;
+	bufferevent_disable(other, EV_READ);
+	bufferevent_enable(other, EV_READ);
+	bufferevent_setwatermark(other, EV_READ, 0, 100);
+}
+
+static void high_mark_set_before_data_are_told(void)
+{
+	int first[2], second[2];
+
+	signal(SIGPIPE, SIG_IGN);
+	base = new_base();
+	new_pair(first);
+	new_pair(second);
+	side_reading(&a, "A", base, first[0], 0);
+	side_reading(&b, "B", base, second[0], 0);
+	a.quiet = b.quiet = true;
+	a.on_read = b.on_read = meddle;
+	settle(base);
+	stream_put(first[1], 0, 3000);
+	stream_put(second[1], 0, 3000);
+	until(base, a.got + b.got == 6000);
+	say_sum(&a, 3000);
+	say_sum(&b, 3000);
+}
+
 static void low_and_high_mark(void)
 {
 	int peer = start(0);
@@ -790,6 +824,7 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(end_behind_a_high_mark),
     DIFF_SCENARIO(no_timeout_at_the_high_mark),
     DIFF_SCENARIO(disabled_at_the_high_mark),
+    DIFF_SCENARIO(high_mark_set_before_data_are_told),
     DIFF_SCENARIO(low_and_high_mark),
     DIFF_SCENARIO(low_mark_of_output),
     DIFF_SCENARIO(high_mark_of_output),
