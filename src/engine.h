@@ -232,8 +232,8 @@ void evu_poll_init(struct evu_poll *poll, struct evu_engine *engine, int fd);
 int evu_poll_want(struct evu_poll *poll, unsigned mask, enum evu_watch watch, bool known);
 /* Nothing of this fd is told any more. Takes effect in the kernel with evu_engine_settle. */
 void evu_poll_drop(struct evu_poll *poll);
-/* The same for a poll that lives as long as the engine: it may come back, so its registration may
- * stay in the kernel, where that keeps no file open. */
+/* The same for a poll that may come back: its registration may stay in the kernel, where that keeps
+ * no file open, until evu_poll_drop or the engine's end. */
 void evu_poll_park(struct evu_poll *poll);
 
 /* ---- data */

@@ -571,7 +571,8 @@ void evu_poll_drop(struct evu_poll *p)
 	e->unsettled |= e->unflushed;
 	/* A ring that had to be given up put the poll on the list again. */
 	evu_link_remove(&p->pending);
-	e->npolls -= !p->parked;
+	/* Not by `parked`: a ring that is given up, or a fork that was just noticed, ends that. */
+	e->npolls -= p->want != 0;
 	e->nparked -= p->parked;
 	p->parked = false;
 	p->want = 0;

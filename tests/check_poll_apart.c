@@ -4,6 +4,7 @@
  * polls that are parked in epoll's set, a fake one and a real one, while nobody wants them.
  */
 #include <errno.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -240,6 +241,47 @@ START_TEST(test_a_parked_one_shot_that_fires_is_armed_as_again)
 }
 END_TEST
 
+START_TEST(test_a_parked_poll_that_is_dropped_may_be_freed)
+{
+	struct evu_poll *p = watch(A, POLLIN, EVU_LEVEL);
+
+	evu_poll_park(p);
+	drop(p);
+	ck_assert_uint_eq(fake.cancels, 1);
+	ck_assert_int_eq(e->nparked, 0);
+	ck_assert_int_eq(e->npolls, 0);
+	ck_assert_int_eq(fake_live(), 0);
+	turn();
+	ck_assert_int_eq(fake_log.ntold, 0);
+}
+END_TEST
+
+static void drop_in_a_child(void)
+{
+	struct evu_poll *p = watch(A, POLLIN, EVU_LEVEL);
+	struct evu_poll *q = watch(B, POLLIN, EVU_LEVEL);
+	int status = 0;
+	pid_t child;
+
+	evu_poll_park(p);
+	child = fork();
+	if (child == 0) {
+		drop(p);
+		_exit(e->npolls == 1 && e->nparked == 0 ? 0 : 1);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+	drop(p);
+	drop(q);
+}
+
+START_TEST(test_a_parked_poll_that_a_child_drops_counts_once)
+{
+	drop_in_a_child();
+	ck_assert_int_eq(e->npolls, 0);
+}
+END_TEST
+
 START_TEST(test_what_waits_for_room_to_write_is_not_parked)
 {
 	struct evu_poll *p = watch(A, POLLIN | POLLOUT, EVU_LEVEL);
@@ -419,6 +461,8 @@ int main(void)
 	tcase_add_test(park, test_a_parked_poll_comes_back_with_one_call);
 	tcase_add_test(park, test_what_a_parked_poll_would_be_told_takes_it_off);
 	tcase_add_test(park, test_a_parked_one_shot_that_fires_is_armed_as_again);
+	tcase_add_test(park, test_a_parked_poll_that_is_dropped_may_be_freed);
+	tcase_add_test(park, test_a_parked_poll_that_a_child_drops_counts_once);
 	tcase_add_test(park, test_what_waits_for_room_to_write_is_not_parked);
 	tcase_add_test(park, test_a_parked_poll_that_cannot_be_watched_again_stays_parked);
 	tcase_add_test(park, test_a_stale_set_forgets_what_is_parked_and_parks_no_more);
