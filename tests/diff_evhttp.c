@@ -274,6 +274,8 @@ static void turn_until_end(void)
 	}
 }
 
+static unsigned sum_of_bodies;
+
 /* The next n bytes. */
 static void say_sum(size_t n)
 {
@@ -290,6 +292,7 @@ static void say_sum(size_t n)
 		sum = sum * 31 + data[i];
 	if (!quiet)
 		say("< %zu bytes, %08x", n, sum);
+	sum_of_bodies = sum_of_bodies * 31 + sum;
 	evbuffer_drain(got, n);
 }
 
@@ -309,32 +312,37 @@ static void warm_up(void)
 static void say_received(void)
 {
 	size_t length = 0;
-	bool chunked = false;
+	bool chunked = false, headers = false;
 	int n = 0;
 	char *line;
 
 	while ((line = evbuffer_readln(got, NULL, EVBUFFER_EOL_CRLF))) {
-		size_t chunk = chunked ? strtoul(line, NULL, 16) : 0;
-
 		if (!quiet)
 			say("< %s", line);
-		n += strncmp(line, "HTTP/1.", 7) == 0;
+		if (strncmp(line, "HTTP/1.", 7) == 0) {
+			n++;
+			headers = true;
+			length = 0;
+			chunked = false;
+		} else if (!headers) {
+			size_t chunk = chunked ? strtoul(line, NULL, 16) : 0;
+
+			if (chunk > 0)
+				say_sum(chunk + 2);
+		} else if (!*line) {
+			headers = false;
+			if (length > 0)
+				say_sum(length);
+		}
 		if (strncmp(line, "Content-Length: ", 16) == 0)
 			length = strtoul(line + 16, NULL, 10);
 		if (strcmp(line, "Transfer-Encoding: chunked") == 0)
 			chunked = true;
-		if (chunk > 0)
-			say_sum(chunk + 2);
-		if (!*line && length > 0)
-			say_sum(length);
-		if (!*line)
-			length = 0;
-		if (chunked && strcmp(line, "0") == 0)
-			chunked = false;
 		free(line);
 	}
-	say("%d answers, %zu bytes behind them%s", n, evbuffer_get_length(got),
-	    ended ? ", the end" : "");
+	say("%d answers, sum %08x, %zu bytes behind them%s", n, sum_of_bodies,
+	    evbuffer_get_length(got), ended ? ", the end" : "");
+	sum_of_bodies = 0;
 }
 
 static void leave(void)
@@ -353,9 +361,9 @@ static void one_after_the_other(void)
 	serve();
 	meet();
 	request("/10", "");
-	turn_until("HTTP/1.1", 1);
+	turn_until("abcdefghij", 1);
 	request("/20", "");
-	turn_until("HTTP/1.1", 2);
+	turn_until("abcdefghij", 2);
 	last_request("/0");
 	turn_until_end();
 	say_received();
@@ -368,14 +376,16 @@ static void many_sent_ahead(void)
 
 	serve();
 	meet();
+	quiet = true;
 	for (i = 0; i < MANY; i++) {
 		char uri[16];
 
 		snprintf(uri, sizeof(uri), "/%d", i);
 		request(uri, "");
 	}
-	put(peer, "GET /partial HTTP/1.1\r\nHo");
-	turn_until("HTTP/1.1", MANY);
+	request("/chunks", "");
+	put(peer, "GET /5000 HTTP/1.1\r\nHo");
+	turn_until("\r\n0\r\n\r\n", 1);
 	say_received();
 	put(peer, "st: h\r\nConnection: close\r\n\r\n");
 	turn_until_end();
@@ -416,7 +426,7 @@ static void bodies_that_wait_for_a_continue(void)
 	meet();
 	put(peer,
 	    "POST /9 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
-	turn_until("100 Continue", 1);
+	turn_until("100 Continue\r\n\r\n", 1);
 	say_received();
 	put(peer, "hello");
 	last_request("/8");
@@ -443,9 +453,8 @@ static void half_closed(void)
 {
 	serve();
 	meet();
-	last_request("/77");
-	while (evbuffer_get_length(got) == 0)
-		turn_until("HTTP/1.1", 1);
+	request("/77", "");
+	turn_until("HTTP/1.1", 1);
 	shutdown(peer, SHUT_WR);
 	turn_until_end();
 	say_received();
