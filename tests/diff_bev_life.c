@@ -699,12 +699,7 @@ static void number_used_again(void)
 		MUST(lower >= 0);
 	close(lower);
 	new_pair(fd);
-	/* The library may have closed a descriptor of its own, with a lower number. */
-	if (fd[0] != number) {
-		MUST(dup2(fd[0], number) == number);
-		close(fd[0]);
-		fd[0] = number;
-	}
+	say("the number is back: %s", yes(fd[0] == number));
 	side_reading(&b, "B", base, fd[0], 0);
 	stream_put(fd[1], 0, 100);
 	until(base, b.got == 100);
