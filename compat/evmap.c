@@ -214,15 +214,15 @@ static int slot_update(struct event_base *base, struct evc_fd *slot, evutil_sock
 			return new;
 	} else if (slot->poll) {
 		new = slot->poll->want != 0;
-		/* It was needed for a moment: when writing began, or the socket was full. */
-		if (slot->stream)
-			evu_poll_drop(slot->poll);
-		else
-			evu_poll_park(slot->poll);
 		base->to_settle = true;
-		if (slot->stream) {
+		/* A bufferevent needed it for a moment: when writing began, or the socket was full.
+		 * A listener's belongs to its intake. */
+		if (slot->stream && !slot->stream->net) {
+			evu_poll_drop(slot->poll);
 			mm_free(slot->poll);
 			slot->poll = NULL;
+		} else {
+			evu_poll_park(slot->poll);
 		}
 	}
 	if (slot->stream) {
