@@ -150,7 +150,8 @@ static void look(struct evc_sock *s)
 	evc_sock_freeze(&s->priv.bev);
 	EVBASE_LOCK(base);
 	if (st->writing && !s->priv.write_suspended) {
-		bool ask = s->priv.connecting || evbuffer_get_length(s->priv.bev.output) == 0 ||
+		bool empty = evbuffer_get_length(s->priv.bev.output) == 0;
+		bool ask = s->priv.connecting || (empty && !st->fresh) ||
 			   (st->no_out && s->not_socket);
 
 		if (st->send && st->send->result == -EINPROGRESS)
@@ -159,12 +160,13 @@ static void look(struct evc_sock *s)
 			event_active_later_nolock_(evc_stream_writer(st), EV_WRITE);
 		else if (ask)
 			st->poll_out = true;
-		else if (st->no_out || evc_buffer_starts_in_file(s->priv.bev.output))
+		else if (empty || st->no_out || evc_buffer_starts_in_file(s->priv.bev.output))
 			event_active_later_nolock_(evc_stream_writer(st), EV_WRITE);
 		else if (!send_some(s, most))
 			st->poll_out = true;
 		if (st->poll_out)
 			evc_stream_changed(st);
+		st->fresh = false;
 	}
 	EVBASE_UNLOCK(base);
 }

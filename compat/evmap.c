@@ -258,6 +258,7 @@ bool evc_io_attach(struct event_base *base, evutil_socket_t fd, struct evc_strea
 	if (!slot || slot->stream)
 		return false;
 	slot->stream = s;
+	s->fresh = fd == base->fresh_fd;
 	if (s->net)
 		s->in.beside = slot_poll(base, slot, fd);
 	return true;

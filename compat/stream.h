@@ -36,6 +36,7 @@ struct evc_stream {
 	bool net : 1; /* the reader is polled for as well, whatever comes by itself; a listener's */
 	bool passed_over : 1; /* that poll has told of somebody whom the request has not accepted */
 	bool hold_in : 1;     /* the reader waits for nothing: the socket is not connected yet */
+	bool fresh : 1;       /* just accepted: it takes data, nobody needs to ask */
 	bool poll_out : 1;    /* the writer waits until the fd takes data */
 };
 
