@@ -835,7 +835,7 @@ static void a_client_that_breaks_off(void)
 	when_asked = answer_without_end;
 	meet();
 	request("/", "");
-	turn_until("HTTP/1.1 200", 1);
+	turn_until("\r\n3e8\r\n", 2);
 	setsockopt(peer, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
 	close(peer);
 	peer = -1;
