@@ -137,7 +137,6 @@ size_t event_strlcpy_(char *dst, const char *src, size_t siz)
 	return len;
 }
 
-/* Unlike the C library's, an empty buffer yields 0 and not the length that would be needed. */
 const char *evutil_getenv_(const char *name)
 {
 	if (getuid() != geteuid() || getgid() != getegid())

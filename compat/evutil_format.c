@@ -133,6 +133,8 @@ static bool format(struct target *t, const char *f, va_list *ap)
 	return f != NULL;
 }
 
+/* Unlike the C library's, an empty buffer yields 0 and not the length that would be needed, and the
+ * last byte is zero whatever the text's length. */
 int evutil_vsnprintf(char *buf, size_t buflen, const char *fmt, va_list ap)
 {
 	struct target t = {.buf = buf, .room = buflen - 1};
@@ -147,10 +149,10 @@ int evutil_vsnprintf(char *buf, size_t buflen, const char *fmt, va_list ap)
 	va_end(again);
 	if (done) {
 		buf[t.len < t.room ? t.len : t.room] = '\0';
-		buf[t.room] = '\0'; /* as libevent does */
-		return (int)t.len;
+		n = (int)t.len;
+	} else {
+		n = vsnprintf(buf, buflen, fmt, ap);
 	}
-	n = vsnprintf(buf, buflen, fmt, ap);
 	buf[buflen - 1] = '\0'; /* also if the format could not be converted */
 	return n;
 }

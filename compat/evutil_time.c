@@ -62,9 +62,7 @@ int evutil_date_rfc1123(char *date, const size_t datelen, const struct tm *tm)
 		last.len = format_date(last.text, sizeof(last.text), gmtime_r(&now, &utc));
 		last.at = now;
 	}
-	if (datelen)
-		event_strlcpy_(date, last.text, datelen);
-	return datelen ? last.len : 0;
+	return evutil_snprintf(date, datelen, "%s", last.text);
 }
 
 struct evutil_monotonic_timer *evutil_monotonic_timer_new(void)

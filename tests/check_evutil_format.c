@@ -138,6 +138,8 @@ static void same(const char *format, size_t room, int want, int got)
 	if (room && strcmp(expected, found) != 0)
 		ck_abort_msg(
 		    "\"%s\" in %zu bytes: \"%s\", not \"%s\"", format, room, found, expected);
+	if (room && found[room - 1])
+		ck_abort_msg("the last byte of %zu is not zero", room);
 	while (i < ROOM && found[i] == 'z')
 		i++;
 	if (i < ROOM)
