@@ -164,6 +164,15 @@ row_13() {
 	show 13 ping-pong cpu_us us - - "ping-pong, 1 connection: server CPU"
 	measure 13 ping-pong p50_us pingpong --server-cpu "$cpu_server" \
 		--client-cpu "$cpu_client" --rounds $((20000 / share))
+	# Stock knows nothing of the variable.
+	peers="stock io_uring readiness"
+	show 13 spin p50_us us 2.2 - "ping-pong, EVENT_URING_SPIN=100: p50"
+	show 13 spin p99_us us - - "ping-pong, EVENT_URING_SPIN=100: p99"
+	show 13 spin cpu_us us - - "ping-pong, EVENT_URING_SPIN=100: server CPU"
+	export EVENT_URING_SPIN=100
+	measure 13 spin p50_us pingpong --server-cpu "$cpu_server" \
+		--client-cpu "$cpu_client" --rounds $((20000 / share))
+	unset EVENT_URING_SPIN
 }
 
 row_14() {
