@@ -39,6 +39,8 @@ void bufferevent_unsuspend_read_(struct bufferevent *bev, bufferevent_suspend_fl
 	p->read_suspended &= (bufferevent_suspend_flags)~what;
 	if (!p->read_suspended && bev->enabled & EV_READ)
 		bev->be_ops->enable(bev, EV_READ);
+	else if (bev->enabled & EV_READ)
+		evc_sock_announce(bev);
 	BEV_UNLOCK(bev);
 }
 

@@ -268,7 +268,7 @@ static void meddle(struct side *side)
 	bufferevent_setwatermark(other, EV_READ, 0, 100);
 }
 
-static void high_mark_set_before_data_are_told(void)
+static void read_two(void (*on_read)(struct side *))
 {
 	int first[2], second[2];
 
@@ -279,13 +279,40 @@ static void high_mark_set_before_data_are_told(void)
 	side_reading(&a, "A", base, first[0], 0);
 	side_reading(&b, "B", base, second[0], 0);
 	a.quiet = b.quiet = true;
-	a.on_read = b.on_read = meddle;
+	a.on_read = b.on_read = on_read;
 	settle(base);
 	stream_put(first[1], 0, 3000);
 	stream_put(second[1], 0, 3000);
 	until(base, a.got + b.got == 6000);
 	say_sum(&a, 3000);
 	say_sum(&b, 3000);
+}
+
+static void high_mark_set_before_data_are_told(void)
+{
+	read_two(meddle);
+}
+
+/* The limit that is used up as well goes first, and leaves the mark alone. */
+static void meddle_with_a_limit(struct side *side)
+{
+	struct bufferevent *other = side == &a ? b.bev : a.bev;
+	const struct timeval tick = msec(20);
+
+	side->on_read = NULL;
+	if (a.reads + b.reads > 1)
+		return;
+	bufferevent_disable(other, EV_READ);
+	MUST(bufferevent_set_rate_limit(
+		 other, ev_token_bucket_cfg_new(4000, 4000, 4000, 4000, &tick)) == 0);
+	MUST(bufferevent_decrement_read_limit(other, 5000) == 0);
+	bufferevent_setwatermark(other, EV_READ, 0, 500);
+	bufferevent_enable(other, EV_READ);
+}
+
+static void high_mark_and_a_limit_before_data_are_told(void)
+{
+	read_two(meddle_with_a_limit);
 }
 
 static void low_and_high_mark(void)
@@ -825,6 +852,7 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(no_timeout_at_the_high_mark),
     DIFF_SCENARIO(disabled_at_the_high_mark),
     DIFF_SCENARIO(high_mark_set_before_data_are_told),
+    DIFF_SCENARIO(high_mark_and_a_limit_before_data_are_told),
     DIFF_SCENARIO(low_and_high_mark),
     DIFF_SCENARIO(low_mark_of_output),
     DIFF_SCENARIO(high_mark_of_output),
