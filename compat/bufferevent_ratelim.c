@@ -293,10 +293,11 @@ static int set_limit(struct bufferevent_private *bevp, struct ev_token_bucket_cf
 	/* Ticks of another length have other numbers. */
 	if (rlim->cfg && own_of(rlim)->msec_per_tick != cfg->msec_per_tick)
 		rlim->limit.last_updated = tick;
+	/* The bufferevent may have got another base; the old one may be gone. */
+	if (rlim->cfg)
+		event_del(&rlim->refill_bucket_event);
 	rlim->cfg = cfg;
 	own_of(rlim)->msec_per_tick = cfg->msec_per_tick;
-	event_del(&rlim->refill_bucket_event);
-	/* The bufferevent may have got another base. */
 	if (bevp->bev.ev_base && event_get_base(&rlim->refill_bucket_event) != bevp->bev.ev_base)
 		assign_refill(bevp);
 	again = obey_bucket(bevp, false);

@@ -499,6 +499,24 @@ static void single_reads(void)
 	say("in tens: %s", yes(a.longest_input == 10 && a.reads == 100));
 }
 
+static void a_limit_on_another_base(void)
+{
+	struct event_base *first;
+	struct line a;
+
+	base = first = new_base();
+	line_new(&a, 0);
+	bufferevent_set_max_single_read(a.bev, 10);
+	bufferevent_disable(a.bev, EV_READ | EV_WRITE);
+	base = new_base();
+	say("moved: %d", bufferevent_base_set(base, a.bev));
+	event_base_free(first);
+	say("limited: %d", bufferevent_set_rate_limit(a.bev, quick_limit_of(100)));
+	bufferevent_enable(a.bev, EV_READ);
+	peer_sends(&a, 1000);
+	say_got(&a, 1000);
+}
+
 static long now_ms(void)
 {
 	struct timespec ts;
@@ -727,9 +745,10 @@ static const struct diff_scenario scenarios[] = {DIFF_SCENARIO(configurations),
     DIFF_SCENARIO(from_group_to_group), DIFF_SCENARIO(of_a_pair),
     DIFF_SCENARIO(reading_stops_at_the_limit), DIFF_SCENARIO(writing_stops_at_the_limit),
     DIFF_SCENARIO(a_limit_in_debt_stays_so), DIFF_SCENARIO(single_reads),
-    DIFF_SCENARIO(reading_goes_on_with_every_tick), DIFF_SCENARIO(writing_goes_on_with_every_tick),
-    DIFF_SCENARIO(freed_while_suspended), DIFF_SCENARIO(a_group_reads_what_it_may),
-    DIFF_SCENARIO(a_group_writes_what_it_may), DIFF_SCENARIO(a_suspended_group_suspends_who_joins),
+    DIFF_SCENARIO(a_limit_on_another_base), DIFF_SCENARIO(reading_goes_on_with_every_tick),
+    DIFF_SCENARIO(writing_goes_on_with_every_tick), DIFF_SCENARIO(freed_while_suspended),
+    DIFF_SCENARIO(a_group_reads_what_it_may), DIFF_SCENARIO(a_group_writes_what_it_may),
+    DIFF_SCENARIO(a_suspended_group_suspends_who_joins),
     DIFF_SCENARIO(a_group_goes_on_with_every_tick), DIFF_SCENARIO(a_group_with_locks),
     DIFF_SCENARIO(in_debug_mode)};
 
