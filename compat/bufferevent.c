@@ -424,14 +424,16 @@ static void leave_lock_to(struct bufferevent *underlying, struct bufferevent_pri
 }
 
 /* Other buffers may still show what is in this one (evbuffer_add_buffer_reference): it outlives the
- * bufferevent then, and needs a lock of its own. */
-static void leave_to_others(struct evbuffer *buf)
+ * bufferevent then, and needs a lock of its own. A socket's own lock stays as long as its buffers:
+ * somebody may be waiting for it. */
+static void leave_to_others(struct evbuffer *buf, bool lock_stays)
 {
 	if (buf->refcnt < 2)
 		return;
 	buf->parent = NULL;
 	buf->sends = 0;
-	if (!buf->lock)
+	buf->deferred_cbs = 0; /* the base may be gone before it */
+	if (!buf->lock || lock_stays)
 		return;
 	EVTHREAD_ALLOC_LOCK(buf->lock, EVTHREAD_LOCKTYPE_RECURSIVE);
 	buf->own_lock = buf->lock != NULL;
@@ -443,6 +445,7 @@ static void finalize_cb(struct event_callback *evcb, void *arg)
 	struct bufferevent *bev = arg;
 	struct bufferevent_private *p = BEV_UPCAST(bev);
 	struct bufferevent *underlying;
+	bool lock_stays;
 
 	_Static_assert(offsetof(struct bufferevent_private, bev) == 0, "they have one address");
 	(void)evcb;
@@ -450,8 +453,9 @@ static void finalize_cb(struct event_callback *evcb, void *arg)
 	underlying = bufferevent_get_underlying(bev);
 	if (bev->be_ops->destruct)
 		bev->be_ops->destruct(bev);
-	leave_to_others(bev->input);
-	leave_to_others(bev->output);
+	lock_stays = BEV_IS_SOCKET(bev) && p->own_lock;
+	leave_to_others(bev->input, lock_stays);
+	leave_to_others(bev->output, lock_stays);
 	free_buffers(bev);
 	if (p->rate_limiting) {
 		if (p->rate_limiting->group)
@@ -461,7 +465,7 @@ static void finalize_cb(struct event_callback *evcb, void *arg)
 	leave_lock_to(underlying, p);
 	BEV_UNLOCK(bev);
 
-	if (p->own_lock)
+	if (p->own_lock && !lock_stays)
 		EVTHREAD_FREE_LOCK(p->lock, EVTHREAD_LOCKTYPE_RECURSIVE);
 	if (BEV_IS_SOCKET(bev))
 		evc_sock_memory_gone(bev);

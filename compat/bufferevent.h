@@ -250,7 +250,7 @@ int bufferevent_socket_set_conn_address_(
  * it is not to be `made`, there is none yet. Locked. */
 struct evc_connecting *evc_sock_connecting(struct bufferevent *bev, bool made);
 /* The memory of the bufferevent and that of its buffers is one piece, and goes when all three are
- * gone. */
+ * gone, with the lock if that is the bufferevent's own. */
 void evc_sock_memory_gone(struct bufferevent *bev);
 void evc_sock_buffer_gone(struct evbuffer *buf);
 /* The output of a socket bufferevent has changed. Locked. */

@@ -421,8 +421,11 @@ static void buffers_init(struct evc_sock *s)
 
 static void resident_gone(struct evc_sock *s)
 {
-	if (__atomic_sub_fetch(&s->residents, 1, __ATOMIC_ACQ_REL) == 0)
-		mm_free(s);
+	if (__atomic_sub_fetch(&s->residents, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	if (s->priv.own_lock)
+		EVTHREAD_FREE_LOCK(s->priv.lock, EVTHREAD_LOCKTYPE_RECURSIVE);
+	mm_free(s);
 }
 
 void evc_sock_memory_gone(struct bufferevent *bev)

@@ -723,6 +723,37 @@ static void t_listener_freed(int options)
 	st_check(n_live == 0, "%ld pieces of memory are left", n_live);
 }
 
+/* --- what shows the bytes of a bufferevent outlives it, and goes while it goes --- */
+
+static void t_shown(int options)
+{
+	struct event_base *base = locked_base(options);
+	pthread_t loop = loop_start(base);
+	int n = rounds(2000);
+
+	for (int i = 0; i < n; i++) {
+		struct bufferevent *bev =
+		    bufferevent_socket_new(base, -1, BEV_OPT_THREADSAFE | options % YIELDING);
+		struct evbuffer *shows = evbuffer_new();
+
+		st_check(bev && shows, "no memory");
+		if (i % 4 == 0)
+			evbuffer_defer_callbacks(bufferevent_get_output(bev), base);
+		st_check(bufferevent_write(bev, "w", 1) == 0, "bufferevent_write");
+		bufferevent_lock(bev);
+		st_check(evbuffer_add_buffer_reference(shows, bufferevent_get_output(bev)) == 0,
+		    "evbuffer_add_buffer_reference");
+		bufferevent_unlock(bev);
+		bufferevent_free(bev);
+		for (int k = i % 50; k > 0; k--)
+			sched_yield();
+		st_check(*evbuffer_pullup(shows, 1) == 'w', "not what was written");
+		evbuffer_free(shows);
+	}
+	loop_stop(base, loop);
+	event_base_free(base);
+}
+
 static const struct st_case cases[] = {
     {"write_wakes", t_wake, 0, 0},
     {"write_wakes_deferred", t_wake, UNLOCK, 0},
@@ -736,6 +767,8 @@ static const struct st_case cases[] = {
     {"setfd_while_loop_sleeps", t_setfd_sleeps, YIELDING, 0},
     {"disable_hands_over", t_disable_hands_over, 0, ST_STOCK_FAILS},
     {"disable_hands_over_yielding", t_disable_hands_over, YIELDING, ST_STOCK_FAILS},
+    {"shown", t_shown, 0, ST_STOCK_FAILS},
+    {"shown_yielding", t_shown, YIELDING, ST_STOCK_FAILS},
     {"listener_on_off_freed", t_listener, 0, 0},
     {"listener_on_off_freed_yielding", t_listener, YIELDING, 0},
     {"listener_freed_in_callback", t_listener_freed, YIELDING, 0},
