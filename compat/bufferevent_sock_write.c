@@ -130,7 +130,9 @@ ev_ssize_t evc_sock_take_result(struct evc_sock *s)
 	}
 	if (result == -EOPNOTSUPP || result == -ENOTSOCK) {
 		s->not_socket |= result == -ENOTSOCK;
+		EVBASE_LOCK(base_of(s));
 		s->stream.no_out = true;
+		EVBASE_UNLOCK(base_of(s));
 		return NOTHING;
 	}
 	errno = -result;

@@ -122,7 +122,9 @@ struct timeval evc_now_to_add(struct event_base *base, time_t interval_s)
 void evc_time_forget(struct event_base *base)
 {
 	base->now_us = 0;
-	base->quick = false;
+	/* Only bases without a lock ever write it: others read it without one. */
+	if (base->quick)
+		base->quick = false;
 }
 
 void evc_time_update(struct event_base *base)
@@ -132,7 +134,8 @@ void evc_time_update(struct event_base *base)
 		return;
 	base->now_us = evc_now(base);
 	base->now_tv = evc_us_tv(base->now_us);
-	base->quick = !base->th_base_lock && !event_debug_mode_on_;
+	if (!base->th_base_lock && !event_debug_mode_on_)
+		base->quick = true;
 }
 
 int evc_timeout_reserve(struct event_base *base)
