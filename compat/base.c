@@ -129,7 +129,7 @@ static int64_t spin_asked_for(const struct event_base *base)
 
 	long n = us ? strtol(us, NULL, 10) : 0;
 
-	return n < EVU_SPIN_MOST / 1000 ? n * INT64_C(1000) : EVU_SPIN_MOST;
+	return n <= 0 ? 0 : n < EVU_SPIN_MOST / 1000 ? n * INT64_C(1000) : EVU_SPIN_MOST;
 }
 
 /* The fields that are not zero at first. */

@@ -76,10 +76,8 @@ static const char *convert(struct target *t, const char *f, va_list *ap)
 		longs = 1;
 		f++;
 	}
-	while (*f == 'l' && longs < 2) {
+	for (; *f == 'l' && longs < 2 && f[-1] != 'z'; f++)
 		longs++;
-		f++;
-	}
 	if (width > WIDTH_MOST)
 		return NULL;
 	switch (*f) {
