@@ -153,8 +153,8 @@ static void look(struct evc_sock *s)
 	EVBASE_LOCK(base);
 	if (st->writing && !s->priv.write_suspended) {
 		bool empty = evbuffer_get_length(s->priv.bev.output) == 0;
-		bool ask = s->priv.connecting || (empty && !st->fresh) ||
-			   (st->no_out && s->not_socket);
+		bool ask =
+		    s->priv.connecting || (empty && !st->fresh) || (st->no_out && s->not_socket);
 
 		if (st->send && st->send->result == -EINPROGRESS)
 			evu_send_start(st->send, st->fd);
