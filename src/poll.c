@@ -489,7 +489,11 @@ static int want_now(struct evu_engine *e, struct evu_poll *p)
 	e->nparked -= p->parked;
 	p->parked = false;
 	evu_op_orphan(op);
-	e->ring->ops->replaced(e->ring, op);
+	if (p->op)
+		e->ring->ops->replaced(e->ring, op);
+	else
+		/* Another file, which is not for epoll, has the number; the old one may live on. */
+		(void)e->ring->ops->cancel(e->ring, op);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
  * polls that are parked in epoll's set, a fake one and a real one, while nobody wants them.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -441,6 +442,40 @@ START_TEST(test_a_parked_file_that_lives_on_under_another_number_falls_silent)
 }
 END_TEST
 
+/* The number of the parked one is one of a device that epoll refuses, and its file lives on. */
+START_TEST(test_a_parked_file_whose_number_is_a_device_now_falls_silent)
+{
+	int fds[2], copy, null, i;
+	struct timespec before, after;
+	struct evu_poll *p;
+
+	ck_assert_int_eq(pipe(fds), 0);
+	p = watch(fds[0], POLLIN, EVU_LEVEL);
+	evu_poll_park(p);
+	copy = dup(fds[0]);
+	close(fds[0]);
+	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(null, fds[0]);
+	want(p, POLLIN, EVU_LEVEL);
+	turn();
+	ck_assert_int_eq(fake_told(null), 1);
+	drop(p);
+	ck_assert_int_eq(write(fds[1], "x", 1), 1);
+	for (i = 0; i < 4; i++)
+		turn();
+	fake_log_clear();
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	turn_of(30000000);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	ck_assert_int_eq(fake_log.ntold, 0);
+	ck_assert_int_ge(
+	    (after.tv_sec - before.tv_sec) * 1000000000 + after.tv_nsec - before.tv_nsec, 30000000);
+	close(null);
+	close(copy);
+	close(fds[1]);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("poll_apart");
@@ -472,6 +507,7 @@ int main(void)
 	tcase_add_checked_fixture(real, real_setup, teardown);
 	tcase_add_test(real, test_a_number_that_is_used_again_after_parking_is_the_new_file);
 	tcase_add_test(real, test_a_parked_file_that_lives_on_under_another_number_falls_silent);
+	tcase_add_test(real, test_a_parked_file_whose_number_is_a_device_now_falls_silent);
 	suite_add_tcase(s, real);
 	return poll_suite_run(s);
 }
