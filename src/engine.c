@@ -182,6 +182,7 @@ int evu_engine_new(
 	e->hooks = hooks;
 	e->arg = arg;
 	e->methods = methods;
+	e->place = -1;
 	evu_link_init(&e->pending);
 	evu_link_init(&e->starting);
 	evu_link_init(&e->halting);
@@ -220,6 +221,8 @@ void evu_engine_free(struct evu_engine *e)
 		evu_mem.free(e->unsure_fds);
 	if (e->wake.fd >= 0)
 		close(e->wake.fd);
+	if (e->place >= 0)
+		close(e->place);
 	if (e->hot)
 		evu_mem.free(e->hot);
 	if (e->checks)
@@ -311,9 +314,13 @@ static int ring_ready(struct evu_engine *e)
 		else
 			ring_close(e, true);
 	}
-	/* Data is to be moved: from now on io_uring does everything. */
-	if (rc == 0 && e->ring && e->spare && e->moving)
+	/* Data is to be moved: from now on io_uring does everything. The descriptor that this sets
+	 * free stays in use: programs count on what they have counted, limits above all. */
+	if (rc == 0 && e->ring && e->spare && e->moving) {
 		ring_close(e, false);
+		if (e->place < 0)
+			e->place = evu_wake_open();
+	}
 	if (rc == 0 && !e->ring)
 		rc = ring_open(e, e->method);
 	if (rc == 0 && !e->owner) {

@@ -16,6 +16,7 @@ struct evu_engine {
 
 	struct evu_ring *ring;  /* NULL: one has to be opened before the next turn */
 	struct evu_ring *spare; /* io_uring, while `ring` is epoll because no data is moved yet */
+	int place;              /* a descriptor in the place of the epoll set; or negative */
 	bool moving;            /* io_uring itself has to be used: data is, or was, to be moved */
 	enum evu_method method; /* of the ring, or of the last one */
 	unsigned methods;       /* those allowed */
