@@ -120,7 +120,9 @@ static int ring_open(struct evu_engine *e, unsigned method)
 		e->ring = method == EVU_IO_URING ? uring_open(e, &err)
 						 : evu_ring_openers[method](&e->pool, &err);
 		if (e->ring) {
-			e->method = (enum evu_method)method;
+			/* It may be asked for without the lock. */
+			if (e->method != (enum evu_method)method)
+				e->method = (enum evu_method)method;
 			e->generation = evu_fork_generation();
 			return 0;
 		}

@@ -585,8 +585,9 @@ void evu_poll_drop(struct evu_poll *p)
 /* What is ready to be written is told at once, so parking would not last. */
 static bool may_park(const struct evu_engine *e, const struct evu_poll *p)
 {
-	return e->ring && e->ring->ops->lets_go && !e->no_parking && p->op && p->hot < 0 &&
-	       !(p->want & POLLOUT);
+	/* Other threads may close what they have deleted, and open something else. */
+	return !e->hooks->lock && e->ring && e->ring->ops->lets_go && !e->no_parking && p->op &&
+	       p->hot < 0 && !(p->want & POLLOUT);
 }
 
 /*

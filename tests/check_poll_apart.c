@@ -24,6 +24,15 @@ static void apart_setup(void)
 	e = fake_engine(FAKE_ALL_METHODS);
 }
 
+/* No other thread may close what was deleted. */
+static void park_setup(void)
+{
+	fake_install();
+	fake_mem_install(-1);
+	fake.alone = true;
+	e = fake_engine(1u << EVU_EPOLL | 1u << EVU_POLL2);
+}
+
 static void start(void)
 {
 	evu_intake_init(&in, e, EVU_ACCEPT);
@@ -328,6 +337,21 @@ START_TEST(test_a_stale_set_forgets_what_is_parked_and_parks_no_more)
 }
 END_TEST
 
+START_TEST(test_with_other_threads_nothing_is_parked)
+{
+	struct evu_poll *p;
+
+	fake_engine_done(e);
+	truth_setup();
+	p = watch(A, POLLIN, EVU_LEVEL);
+	turn();
+	evu_poll_park(p);
+	ck_assert_int_eq(e->nparked, 0);
+	ck_assert_int_eq(fake_live(), 0);
+	free(p);
+}
+END_TEST
+
 START_TEST(test_io_uring_parks_nothing)
 {
 	struct evu_poll *p;
@@ -378,6 +402,7 @@ END_TEST
 static void real_setup(void)
 {
 	fake_mem_install(-1);
+	fake.alone = true;
 	e = fake_engine(1u << EVU_EPOLL);
 }
 
@@ -492,7 +517,8 @@ int main(void)
 	tcase_add_loop_test(apart, test_without_epoll_io_uring_polls, 0, 2);
 	tcase_add_test(apart, test_a_request_that_another_thread_starts_goes_with_the_next_turn);
 	suite_add_tcase(s, apart);
-	tcase_add_checked_fixture(park, truth_setup, teardown);
+	tcase_add_checked_fixture(park, park_setup, teardown);
+	tcase_add_test(park, test_with_other_threads_nothing_is_parked);
 	tcase_add_test(park, test_a_parked_poll_comes_back_with_one_call);
 	tcase_add_test(park, test_what_a_parked_poll_would_be_told_takes_it_off);
 	tcase_add_test(park, test_a_parked_one_shot_that_fires_is_armed_as_again);
