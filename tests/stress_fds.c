@@ -393,7 +393,30 @@ static void waiting_connections_leave_nothing(int arg)
 		name "_tcp", function, CONNECTED_TCP, ST_OURS_ONLY  \
 	}
 
+/* Who has counted the descriptors, to set a limit, finds as many when data begins to be moved. */
+static void descriptors_stay_as_many(int unused)
+{
+	struct event_base *base = st_base_new();
+	struct st_pair p = st_socketpair();
+	struct bufferevent *bev;
+	int before;
+
+	(void)unused;
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	before = st_count_fds();
+	bev = bufferevent_socket_new(base, p.ours, BEV_OPT_CLOSE_ON_FREE);
+	st_check(bev && bufferevent_enable(bev, EV_READ) == 0, "a bufferevent");
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	st_check(
+	    st_count_fds() == before, "%d descriptors before, %d after", before, st_count_fds());
+	bufferevent_free(bev);
+	event_base_free(base);
+	close(p.peer);
+}
+
 static const struct st_case cases[] = {
+    {"descriptors_stay_as_many", descriptors_stay_as_many, 0, 0},
     KINDS("free_outside", free_outside),
     KINDS("free_inside", free_inside),
     KINDS("free_in_another_callback", free_in_another_callback),
