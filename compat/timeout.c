@@ -10,8 +10,9 @@
  * The clock is CLOCK_MONOTONIC, read once a turn; between two polls the cached time is used, as
  * libevent does. Outside the loop there is no cached time, and reading the clock costs more than
  * adding a timer: there the coarse clock is read, which is behind by up to one tick, and the tick
- * is added, so no timer is early. (Stock uses the coarse clock everywhere.) Short intervals, and
- * all with EVENT_BASE_FLAG_PRECISE_TIMER, go by the fine clock there too.
+ * is added, so no timer is early, unless the kernel is late with its tick: under a hypervisor by some
+ * milliseconds. (Stock uses the coarse clock everywhere.) Short intervals, and all with
+ * EVENT_BASE_FLAG_PRECISE_TIMER, go by the fine clock there too.
  */
 #include <errno.h>
 #include <time.h>
