@@ -9,6 +9,7 @@
 #include "stress_common.h"
 
 #include <pthread.h>
+#include <sys/syscall.h>
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -468,13 +469,14 @@ enum { TURNS = 60 };
 struct mover {
 	struct load *l;
 	int flags, want;
-	bool cancelled;
+	_Atomic int tid;
 };
 
 static void *turn_main(void *arg)
 {
 	struct mover *m = arg;
 
+	m->tid = (int)syscall(SYS_gettid);
 	do
 		st_check(event_base_loop(m->l->base, m->flags) >= 0, "event_base_loop");
 	while (m->flags & EVLOOP_ONCE && m->l->echoed < m->want);
@@ -526,6 +528,30 @@ static void t_moves(int flags)
 	event_base_free(base);
 }
 
+/* The state letter that the kernel gives for a thread of this process. */
+static char state_of(int tid)
+{
+	char path[64], line[512];
+	FILE *stat;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	stat = fopen(path, "r");
+	st_check(stat && fgets(line, sizeof(line), stat), "%s", path);
+	fclose(stat);
+	return strrchr(line, ')')[2];
+}
+
+/* Returns when the mover sleeps: is found asleep ten times in a row. */
+static void await_sleep(const struct mover *m)
+{
+	int64_t end = st_now_ms() + ST_BOUND_S * 1000;
+
+	for (int asleep = 0; asleep < 10; usleep(1000)) {
+		st_check(st_now_ms() < end, "the loop does not go to sleep");
+		asleep = m->tid && state_of(m->tid) == 'S' ? asleep + 1 : 0;
+	}
+}
+
 /* A thread that sleeps in the loop is cancelled, with everything armed. Nobody can loop any more,
  * but all can be freed, and the peers see it. */
 static void t_cancelled(int unused)
@@ -543,7 +569,7 @@ static void t_cancelled(int unused)
 		base = st_base_new();
 		load_new(&l, base);
 		st_check(pthread_create(&t, NULL, turn_main, &m) == 0, "pthread_create");
-		usleep(5000);
+		await_sleep(&m);
 		pthread_cancel(t);
 		if (i & 1)
 			load_stir(&l);
