@@ -228,6 +228,15 @@ void evc_block_free(struct evbuffer_chain *block);
 /* Users of blocks (one per event_base); the store is emptied with the last. */
 void evc_block_store_open(void);
 void evc_block_store_close(void);
+/* True iff there is a base. */
+bool evc_block_store_is_open(void);
+
+/* ---- evbuffer_pool.c: free chains of the usual size, of this thread; no lock is needed */
+/* One that is not initialised; NULL: there is none. */
+struct evbuffer_chain *evc_pool_take(void);
+/* False: it is to be freed. */
+bool evc_pool_keep(struct evbuffer_chain *chain);
+void evc_pool_empty(void);
 static inline struct evbuffer_chain *evc_block_of(void *data)
 {
 	return (struct evbuffer_chain *)data - 1;

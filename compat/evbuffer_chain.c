@@ -15,7 +15,7 @@
 
 #include "evbuffer.h"
 
-/* The least that is allocated for a chain. */
+/* The least that is allocated for a chain, and what nearly all are. */
 #define MIN_TOTAL 1024
 
 /* Moving more than that to make room costs more than the room is worth. */
@@ -33,7 +33,9 @@ struct evbuffer_chain *evc_chain_new(size_t size)
 		total = size;
 	while (total < size)
 		total <<= 1;
-	chain = mm_malloc(total);
+	chain = total == MIN_TOTAL ? evc_pool_take() : NULL;
+	if (!chain)
+		chain = mm_malloc(total);
 	if (!chain)
 		return NULL;
 	*chain = (struct evbuffer_chain){
@@ -65,6 +67,23 @@ static void release_multicast(struct evbuffer_chain *chain)
 	evbuffer_decref_and_unlock_(shown->source);
 }
 
+#define KINDS (EVBUFFER_REFERENCE | EVBUFFER_FILESEGMENT | EVBUFFER_MULTICAST | EVC_CHAIN_BLOCK)
+
+/* One that is not simply memory of its own. */
+static void free_other(struct evbuffer_chain *chain)
+{
+	if (chain->flags & EVBUFFER_REFERENCE)
+		release_reference(chain);
+	if (chain->flags & EVBUFFER_FILESEGMENT)
+		evc_file_chain_release(chain);
+	if (chain->flags & EVBUFFER_MULTICAST)
+		release_multicast(chain);
+	if (chain->flags & EVC_CHAIN_BLOCK)
+		evc_block_free(chain);
+	else
+		mm_free(chain);
+}
+
 void evc_chain_free(struct evbuffer_chain *chain)
 {
 	evc_assert(chain->refcnt > 0);
@@ -75,15 +94,9 @@ void evc_chain_free(struct evbuffer_chain *chain)
 		chain->flags |= EVBUFFER_DANGLING;
 		return;
 	}
-	if (chain->flags & EVBUFFER_REFERENCE)
-		release_reference(chain);
-	if (chain->flags & EVBUFFER_FILESEGMENT)
-		evc_file_chain_release(chain);
-	if (chain->flags & EVBUFFER_MULTICAST)
-		release_multicast(chain);
-	if (chain->flags & EVC_CHAIN_BLOCK)
-		evc_block_free(chain);
-	else
+	if (chain->flags & KINDS)
+		free_other(chain);
+	else if (chain->buffer_len != MIN_TOTAL - EVBUFFER_CHAIN_SIZE || !evc_pool_keep(chain))
 		mm_free(chain);
 }
 

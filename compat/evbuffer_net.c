@@ -74,8 +74,13 @@ void evc_block_store_open(void)
 {
 	pthread_once(&store_once, watch_forks);
 	lock_store();
-	store.n_users++;
+	__atomic_add_fetch(&store.n_users, 1, __ATOMIC_RELAXED);
 	unlock_store();
+}
+
+bool evc_block_store_is_open(void)
+{
+	return __atomic_load_n(&store.n_users, __ATOMIC_RELAXED) > 0;
 }
 
 static void clear(struct shelf *shelf)
@@ -96,9 +101,10 @@ void evc_block_store_close(void)
 {
 	lock_store();
 	evc_assert(store.n_users > 0);
-	if (--store.n_users == 0) {
+	if (__atomic_sub_fetch(&store.n_users, 1, __ATOMIC_RELAXED) == 0) {
 		clear(&store.blocks);
 		clear(&store.bulks);
+		evc_pool_empty();
 	}
 	unlock_store();
 }

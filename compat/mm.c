@@ -26,6 +26,7 @@ enum { CACHED_MOST = 1032 };
 static void *(*user_malloc)(size_t sz);
 static void *(*user_realloc)(void *p, size_t sz);
 static void (*user_free)(void *p);
+bool evc_mm_replaced;
 
 void event_set_mem_functions(void *(*malloc_fn)(size_t sz), void *(*realloc_fn)(void *p, size_t sz),
     void (*free_fn)(void *p))
@@ -33,6 +34,7 @@ void event_set_mem_functions(void *(*malloc_fn)(size_t sz), void *(*realloc_fn)(
 	user_malloc = malloc_fn;
 	user_realloc = realloc_fn;
 	user_free = free_fn;
+	evc_mm_replaced = malloc_fn || realloc_fn || free_fn;
 }
 
 void *event_mm_malloc_(size_t sz)

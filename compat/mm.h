@@ -10,7 +10,11 @@
 #ifndef COMPAT_MM_H
 #define COMPAT_MM_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+/* True from when the program has given functions of its own. */
+extern bool evc_mm_replaced;
 
 /* sz bytes, not initialised. NULL for sz == 0 and when there is no memory. */
 void *event_mm_malloc_(size_t sz);
