@@ -28,6 +28,7 @@
 #include <sys/socket.h>
 
 #include "bufferevent_sock.h"
+#include "evmap.h"
 
 #include <event2/bufferevent_compat.h>
 
@@ -55,7 +56,7 @@ static bool limited(const struct evc_sock *s)
 static size_t read_limit(struct evc_sock *s)
 {
 	struct bufferevent *bev = &s->priv.bev;
-	size_t most, len = evbuffer_get_length(bev->input);
+	size_t most, len = bev->input->total_len;
 	ev_ssize_t max = bufferevent_get_read_max_(&s->priv);
 
 	most = max > 0 ? (size_t)max : 0;
@@ -244,11 +245,10 @@ static void read_ready(struct evc_sock *s)
 {
 	struct bufferevent *bev = &s->priv.bev;
 	size_t most = read_limit(s);
-	bool announce = s->announce && evbuffer_get_length(bev->input) > 0;
+	bool announce = s->announce && bev->input->total_len > 0;
 	ev_ssize_t n;
 
-	if (most == 0 && bev->wm_read.high &&
-	    evbuffer_get_length(bev->input) >= bev->wm_read.high) {
+	if (most == 0 && bev->wm_read.high && bev->input->total_len >= bev->wm_read.high) {
 		bufferevent_suspend_read_(bev, BEV_SUSPEND_WM);
 		return;
 	}
@@ -282,12 +282,6 @@ static void read_ready(struct evc_sock *s)
 	read_on(s);
 	if (n > 0 || announce)
 		bufferevent_trigger_nolock_(bev, EV_READ, 0);
-}
-
-void evc_sock_freeze(struct bufferevent *bev)
-{
-	evbuffer_freeze(bev->input, 0);
-	evbuffer_freeze(bev->output, 1);
 }
 
 bool evc_sock_enter(struct evc_sock *s)
@@ -345,7 +339,7 @@ void evc_sock_announce(struct bufferevent *bev)
 
 void evc_sock_filter_resumes(struct bufferevent *bev)
 {
-	if (BEV_IS_SOCKET(bev) && evbuffer_get_length(bev->input) > 0)
+	if (BEV_IS_SOCKET(bev) && bev->input->total_len > 0)
 		sock_of(bev)->announce = true;
 }
 
@@ -396,15 +390,32 @@ static int add(struct evc_sock *s, struct event *ev, const struct timeval *tv)
 	return bufferevent_add_event_(ev, tv);
 }
 
+/* There is something to write: the writer is added, unless it is already. */
+static void want_write(struct evc_sock *s)
+{
+	struct bufferevent *bev = &s->priv.bev;
+	struct event_base *base = base_of(s);
+	bool done = false;
+
+	if (base) {
+		EVBASE_LOCK(base);
+		done = bev->ev_write.ev_flags & EVLIST_INSERTED ||
+		       (!evutil_timerisset(&bev->timeout_write) &&
+			   evc_io_writer_comes(base, &s->stream));
+		EVBASE_UNLOCK(base);
+	}
+	if (!done && !event_pending(&bev->ev_write, EV_WRITE, NULL))
+		(void)add(s, &bev->ev_write, &bev->timeout_write);
+}
+
 void evc_sock_output_changed(struct evbuffer *output, size_t n_added, size_t n_deleted)
 {
-	struct bufferevent *bev = &evu_container_of(output, struct evc_sock, output)->priv.bev;
+	struct evc_sock *s = evu_container_of(output, struct evc_sock, output);
 
-	if (n_deleted && sock_of(bev)->stream.send)
-		sock_of(bev)->drained += n_deleted;
-	if (n_added && bev->enabled & EV_WRITE && !BEV_UPCAST(bev)->write_suspended &&
-	    !event_pending(&bev->ev_write, EV_WRITE, NULL))
-		(void)add(sock_of(bev), &bev->ev_write, &bev->timeout_write);
+	if (n_deleted && s->stream.send)
+		s->drained += n_deleted;
+	if (n_added && s->priv.bev.enabled & EV_WRITE && !s->priv.write_suspended)
+		want_write(s);
 }
 
 static void buffers_init(struct evc_sock *s)

@@ -57,7 +57,11 @@ static inline struct event_base *base_of(const struct evc_sock *s)
  * one of its own. */
 void evc_sock_update_mode(struct evc_sock *s);
 /* The buffers are in use from now on. (A change of the fd had unfrozen them.) */
-void evc_sock_freeze(struct bufferevent *bev);
+static inline void evc_sock_freeze(struct bufferevent *bev)
+{
+	bev->input->freeze_end = 1;
+	bev->output->freeze_start = 1;
+}
 /* The callbacks of both events begin with it: locks, and takes a reference. False: the bufferevent
  * is only waiting for its finalizer, and is not locked. */
 bool evc_sock_enter(struct evc_sock *s);

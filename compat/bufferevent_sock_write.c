@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "bufferevent_sock.h"
+#include "evmap.h"
 
 /* No single send is larger, so that nobody is kept waiting for long; and a peer that has answered
  * and gone is noticed before megabytes are written to it. */
@@ -28,7 +29,7 @@ static size_t write_most(struct evc_sock *s)
 	int type = 0, sndbuf = 0;
 	socklen_t len = sizeof(type);
 
-	if (evbuffer_get_length(s->priv.bev.output) <= EVC_MAX_SINGLE_DEFAULT)
+	if (s->priv.bev.output->total_len <= EVC_MAX_SINGLE_DEFAULT)
 		return EVC_MAX_SINGLE_DEFAULT;
 	if (s->write_most)
 		return s->write_most;
@@ -152,7 +153,7 @@ static void look(struct evc_sock *s)
 	evc_sock_freeze(&s->priv.bev);
 	EVBASE_LOCK(base);
 	if (st->writing && !s->priv.write_suspended) {
-		bool empty = evbuffer_get_length(s->priv.bev.output) == 0;
+		bool empty = s->priv.bev.output->total_len == 0;
 		bool ask =
 		    s->priv.connecting || (empty && !st->fresh) || (st->no_out && s->not_socket);
 
@@ -264,7 +265,7 @@ static ev_ssize_t sock_write(struct evc_sock *s, bool connected)
 		if (n != NOTHING || s->stream.send)
 			return n;
 	}
-	if (evbuffer_get_length(output) == 0)
+	if (output->total_len == 0)
 		return 0;
 	/* Looked at again when the stage is empty. */
 	if (s->priv.bev.ev_write.ev_fd < 0 || evc_stage_busy(s))
@@ -313,6 +314,21 @@ static bool connect_over(struct evc_sock *s)
 	return false;
 }
 
+/* Nothing is left to write. */
+static void write_no_more(struct evc_sock *s)
+{
+	struct event_base *base = base_of(s);
+	bool done = false;
+
+	if (base) {
+		EVBASE_LOCK(base);
+		done = evc_io_writer_goes(base, &s->stream);
+		EVBASE_UNLOCK(base);
+	}
+	if (!done)
+		event_del(&s->priv.bev.ev_write);
+}
+
 /* Something is left to write: in a send of the next turn, unless the fd is polled for already. */
 static void write_on(struct evc_sock *s)
 {
@@ -347,15 +363,15 @@ static void write_ready(struct evc_sock *s, bool connected)
 	if (n == NOTHING)
 		return;
 	/* A file that has become shorter than what was promised of it. */
-	if (n == 0 && evbuffer_get_length(bev->output) > 0) {
+	if (n == 0 && bev->output->total_len > 0) {
 		bufferevent_disable(bev, EV_WRITE);
 		bufferevent_run_eventcb_(bev, BEV_EVENT_WRITING | BEV_EVENT_EOF, 0);
 		return;
 	}
 	if (n > 0)
 		bufferevent_decrement_write_buckets_(&s->priv, n);
-	if (evbuffer_get_length(bev->output) == 0)
-		event_del(&bev->ev_write);
+	if (bev->output->total_len == 0)
+		write_no_more(s);
 	else
 		write_on(s);
 	if (n > 0 || !connected)

@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "debug.h"
 #include "evmap.h"
 #include "timeout.h"
 
@@ -345,6 +346,63 @@ int evc_io_del(struct event_base *base, struct event *ev)
 		return 1;
 	}
 	return rc;
+}
+
+/* True iff the fd is polled for as it would be without a writer that sends by itself. */
+static bool polls_regardless(const struct evc_fd *slot)
+{
+	return slot->poll->want == POLLIN && slot->poll->watch == EVU_LEVEL && !slot->nclose &&
+	       !evc_io_reads_itself(slot);
+}
+
+/*
+ * The short way: what event_add and event_del come to for a writer that neither waits for anything
+ * nor has a timeout, on an fd where reading and polling go on as they do. That is what each message
+ * of a bufferevent begins and ends with.
+ */
+static struct evc_fd *short_way(struct event_base *base, const struct evc_stream *s, short flags)
+{
+	struct evc_fd *slot = s->fd >= 0 ? base->io.slots[s->fd] : NULL;
+
+	if (!slot || s->send || evc_stream_writer(s)->ev_flags != flags || event_debug_mode_on_ ||
+	    (slot->poll && !polls_regardless(slot)))
+		return NULL;
+	return s->in.req.wanted || !evc_io_reads_itself(slot) ? slot : NULL;
+}
+
+bool evc_io_writer_comes(struct event_base *base, struct evc_stream *s)
+{
+	struct event *ev = evc_stream_writer(s);
+	struct evc_fd *slot = short_way(base, s, EVLIST_INIT);
+
+	if (!slot || slot->nwrite)
+		return false;
+	event_debug("event_add: event %p (fd %d), a writer", (void *)ev, s->fd);
+	slot->nwrite = 1;
+	LIST_INSERT_HEAD(&slot->events, ev, ev_io_next);
+	s->writing = true;
+	s->poll_out = false;
+	evc_insert_inserted(base, ev);
+	evc_stream_look(s);
+	if (evc_must_notify(base))
+		evc_notify(base);
+	return true;
+}
+
+bool evc_io_writer_goes(struct event_base *base, struct evc_stream *s)
+{
+	struct event *ev = evc_stream_writer(s);
+	struct evc_fd *slot = short_way(base, s, EVLIST_INIT | EVLIST_INSERTED);
+
+	if (!slot || slot->nwrite != 1)
+		return false;
+	event_debug("event_del: %p (fd %d), a writer", (void *)ev, s->fd);
+	LIST_REMOVE(ev, ev_io_next);
+	slot->nwrite = 0;
+	s->writing = s->poll_out = false;
+	evc_remove_inserted(base, ev);
+	evu_link_remove(&s->to_send);
+	return true;
 }
 
 void evc_io_renew(struct event_base *base, struct event *ev)

@@ -31,6 +31,10 @@ bool evc_io_active(struct event_base *base, evutil_socket_t fd, short what);
 /* Puts a stream on an fd. False: there is one, or no memory, or the fd cannot be polled. */
 bool evc_io_attach(struct event_base *base, evutil_socket_t fd, struct evc_stream *s);
 void evc_io_detach(struct event_base *base, evutil_socket_t fd);
+/* The writer of a stream is added, or, by the loop's thread, deleted. False: nothing was done,
+ * event_add or event_del has to do it. */
+bool evc_io_writer_comes(struct event_base *base, struct evc_stream *s);
+bool evc_io_writer_goes(struct event_base *base, struct evc_stream *s);
 /* What the stream's flags say takes effect. 1 if the kernel has something new to do. */
 int evc_io_refresh(struct event_base *base, evutil_socket_t fd);
 
