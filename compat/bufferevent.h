@@ -203,9 +203,9 @@ static inline void bufferevent_trigger_nolock_(struct bufferevent *bev, short io
 {
 	bool always = options & BEV_TRIG_IGNORE_WATERMARKS;
 
-	if (iotype & EV_READ && (always || evbuffer_get_length(bev->input) >= bev->wm_read.low))
+	if (iotype & EV_READ && (always || bev->input->total_len >= bev->wm_read.low))
 		bufferevent_run_readcb_(bev, options);
-	if (iotype & EV_WRITE && (always || evbuffer_get_length(bev->output) <= bev->wm_write.low))
+	if (iotype & EV_WRITE && (always || bev->output->total_len <= bev->wm_write.low))
 		bufferevent_run_writecb_(bev, options);
 }
 

@@ -244,7 +244,7 @@ static void read_on(struct evc_sock *s)
 static void read_ready(struct evc_sock *s)
 {
 	struct bufferevent *bev = &s->priv.bev;
-	size_t most = read_limit(s);
+	size_t most = limited(s) ? read_limit(s) : EVC_MAX_SINGLE_DEFAULT;
 	bool announce = s->announce && bev->input->total_len > 0;
 	ev_ssize_t n;
 
@@ -277,7 +277,7 @@ static void read_ready(struct evc_sock *s)
 		    bev, BEV_EVENT_READING | (n == 0 ? BEV_EVENT_EOF : BEV_EVENT_ERROR), 0);
 		return;
 	}
-	if (n > 0)
+	if (n > 0 && s->priv.rate_limiting)
 		bufferevent_decrement_read_buckets_(&s->priv, n);
 	read_on(s);
 	if (n > 0 || announce)

@@ -368,7 +368,7 @@ static void write_ready(struct evc_sock *s, bool connected)
 		bufferevent_run_eventcb_(bev, BEV_EVENT_WRITING | BEV_EVENT_EOF, 0);
 		return;
 	}
-	if (n > 0)
+	if (n > 0 && s->priv.rate_limiting)
 		bufferevent_decrement_write_buckets_(&s->priv, n);
 	if (bev->output->total_len == 0)
 		write_no_more(s);

@@ -25,11 +25,13 @@
 
 enum { MOST = 128 };
 
+/* In the static part of a thread's memory, where a library that is loaded late finds room for so
+ * little: no call is needed to find it. */
 static __thread struct {
 	struct evbuffer_chain *top;
 	int n;        /* MOST with nothing in it: this thread keeps none */
 	bool entered; /* its end will be noticed */
-} pool;
+} pool __attribute__((tls_model("initial-exec")));
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t thread_end;

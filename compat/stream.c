@@ -103,10 +103,13 @@ bool evc_stream_may_send(const struct evc_stream *s)
 /* Off the loop's callbacks it is as if poll had told it; within them it is for the next turn. */
 static void activate(struct event_base *base, struct event *ev, short what)
 {
-	if (base->event_running_priority >= 0)
+	if (base->event_running_priority >= 0) {
 		event_active_later_nolock_(ev, what);
-	else
-		event_active_nolock_(ev, what, 1);
+		return;
+	}
+	evc_activate_io(base, ev, what);
+	if (evc_must_notify(base))
+		evc_notify(base);
 }
 
 void evc_stream_changed(struct evc_stream *s)
