@@ -412,7 +412,7 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 
 	e->roused = false;
 	if (evu_link_linked(&e->unsure))
-		evu_recv_make_sure(e);
+		timeout_ns = evu_recv_make_sure(e, timeout_ns);
 	queue_cancels(e);
 	if (evu_link_linked(&e->pending))
 		evu_poll_flush(e);
@@ -484,6 +484,7 @@ int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 
 	e->told = 0;
 	e->epoch++;
+	e->patient = timeout_ns != 0;
 	if (e->woken) /* seen by evu_engine_settle, between turns */
 		timeout_ns = 0;
 	e->woken = false;

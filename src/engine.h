@@ -125,6 +125,7 @@ struct evu_intake {
 	bool bulk : 1;            /* EVU_RECV: it brings so much that large blocks are worth it */
 	bool armed_bulk : 1;      /* the present receive has large blocks */
 	bool used : 1;            /* bytes came since idle receives were last looked for */
+	bool fresh : 1;           /* EVU_RECV: nothing has come since it was armed */
 	bool idle : 1;            /* a poll waits in the place of a receive */
 	bool accept_cloexec : 1;  /* EVU_ACCEPT: connections are closed by exec(); the embedder's */
 	bool accept_nonblock : 1; /* and do not block; likewise */

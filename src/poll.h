@@ -60,6 +60,8 @@ struct evu_engine {
 	bool sweeping;          /* the present sweep has not come to its end */
 	bool roused;            /* a poll in the place of a receive has fired, or is to be armed */
 	struct evu_link unsure; /* receives whose end may have gone unnoticed: see recv.c */
+	int64_t ask_ns;         /* before that they are not asked, if the turn is patient */
+	bool patient;           /* the turn's caller lets it wait */
 	struct pollfd *unsure_fds;
 	unsigned cap_unsure;
 	struct evu_bufring bufrings[2]; /* of blocks, and of large ones */

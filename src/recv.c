@@ -26,6 +26,11 @@
 #include <poll.h>
 #include <time.h>
 
+/* So long may an end that came with the last bytes go unnoticed while the loop is busy: several of
+ * its turns, and less than what the kernel's own timers take amiss (a delayed ACK is 40 ms, a tick
+ * 1 to 10). */
+#define ASK_NS INT64_C(1000000)
+
 /* So many blocks have to speak for the other size. */
 enum { ENTER_BULK = 4, LEAVE_BULK = 16 };
 
@@ -44,8 +49,38 @@ static bool too_much(const struct evu_intake *in)
 	return in->cap && (in->armed_cap == 0 || in->armed_cap > in->cap);
 }
 
+/*
+ * A multishot receive that has emptied the socket waits for the next wake-up, without having looked
+ * for the end; and a wake-up for the end may have been one with that for the data (up to some 6.18
+ * when it was armed already, in all kernels when both were there before). Only TCP's FIN counts as
+ * something that is left to read; a reset, and the end of an AF_UNIX socket, do not. So those that
+ * brought data and left nothing are asked, all together, before a wait. What ends after that makes
+ * a wake-up of its own.
+ *
+ * That is a system call a turn where there is one turn after the other, and nearly always in vain:
+ * so it is asked once in ASK_NS, and a turn that would sleep beyond that wakes up for it. After a
+ * silence it is asked at once. So it is, whatever the time, for a receive's first bytes since it
+ * was armed, and after an asking that was not in vain: peers that send and end, and do nothing
+ * until the answer has ended, would be served one in ASK_NS. And in a turn whose caller does not
+ * let it wait, for there may be no other soon.
+ */
+static void may_have_ended(struct evu_intake *in)
+{
+	struct evu_engine *e = in->req.engine;
+
+	evu_link_remove(&in->unsure);
+	if (!in->req.op || in->nonempty || !in->req.wanted)
+		return;
+	evu_link_append(&e->unsure, &in->unsure);
+	if (in->fresh)
+		e->ask_ns = INT64_MIN;
+	in->fresh = false;
+}
+
 void evu_intake_start(struct evu_intake *in, int fd, unsigned cap)
 {
+	bool halted = in->req.halting;
+
 	assert(cap <= EVU_BLOCK_SIZE);
 	if (in->end || in->queued >= EVU_INTAKE_MOST)
 		return;
@@ -54,6 +89,9 @@ void evu_intake_start(struct evu_intake *in, int fd, unsigned cap)
 	if (too_much(in))
 		evu_request_renew(&in->req);
 	evu_request_start(&in->req);
+	/* It goes on as if nothing had been, but nobody would have been told of an end. */
+	if (halted && !in->req.halting && in->req.kind == EVU_RECV)
+		may_have_ended(in);
 }
 
 static unsigned weight(const struct evu_item *item)
@@ -154,6 +192,7 @@ int evu_recv_arm(struct evu_request *r, struct evu_op *op)
 	/* A kernel that has no rings of buffers may still do everything else. */
 	if (rc < 0)
 		return rc == -ENOMEM ? rc : -EOPNOTSUPP;
+	in->fresh = true;
 	in->armed_cap = in->cap;
 	in->armed_bulk = bulk;
 	return e->ring->ops->recv(e->ring, op, r->fd, bulk, in->cap, in->nonempty);
@@ -179,21 +218,6 @@ static void choose_blocks(struct evu_intake *in, unsigned n)
 	in->doubts = 0;
 	in->bulk = !in->bulk;
 	evu_request_renew(&in->req);
-}
-
-/*
- * A multishot receive that has emptied the socket waits for the next wake-up, without having looked
- * for the end; and a wake-up for the end may have been one with that for the data (up to some 6.18
- * when it was armed already, in all kernels when both were there before). Only TCP's FIN counts as
- * something that is left to read; a reset, and the end of an AF_UNIX socket, do not. So those that
- * brought data and left nothing are asked, all together, before the next wait. What ends after that
- * makes a wake-up of its own.
- */
-static void may_have_ended(struct evu_engine *e, struct evu_intake *in, bool more)
-{
-	evu_link_remove(&in->unsure);
-	if (more && !in->nonempty && in->req.wanted)
-		evu_link_append(&e->unsure, &in->unsure);
 }
 
 static bool room_for(struct evu_engine *e, unsigned n)
@@ -227,12 +251,14 @@ static unsigned ask(struct evu_engine *e)
 	return n;
 }
 
-void evu_recv_make_sure(struct evu_engine *e)
+/* True iff any has ended. */
+static bool found_ended(struct evu_engine *e)
 {
 	unsigned i, n = ask(e);
+	bool found = false;
 
 	if (n == 0 || e->ring->ops->check(e->ring, e->unsure_fds, n) < 0)
-		return;
+		return false;
 	for (i = 0; i < n; i++) {
 		struct evu_link *l = evu_link_take(&e->unsure);
 		struct evu_intake *in = evu_container_of(l, struct evu_intake, unsure);
@@ -241,19 +267,36 @@ void evu_recv_make_sure(struct evu_engine *e)
 			continue;
 		in->nonempty = true;
 		evu_request_renew(&in->req);
+		found = true;
 	}
+	return found;
+}
+
+static int64_t now_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static int64_t at_most(int64_t timeout_ns, int64_t left)
+{
+	return timeout_ns < 0 || timeout_ns > left ? left : timeout_ns;
+}
+
+int64_t evu_recv_make_sure(struct evu_engine *e, int64_t timeout_ns)
+{
+	int64_t now = now_ns(CLOCK_MONOTONIC);
+
+	if (e->patient && now < e->ask_ns)
+		return at_most(timeout_ns, e->ask_ns - now);
+	e->ask_ns = found_ended(e) ? now : now + ASK_NS;
+	return timeout_ns;
 }
 
 /* Of ops that a sweep looks at in one turn: what it cancels must not hold up anybody else. */
 #define SWEEP_STEP 256u
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 static void sweep_one(const struct evu_op *op)
 {
@@ -285,7 +328,7 @@ static void sweep_on(struct evu_engine *e)
 
 int64_t evu_recv_sweep(struct evu_engine *e, int64_t timeout_ns)
 {
-	int64_t left, now = now_ns();
+	int64_t now = now_ns(CLOCK_MONOTONIC_COARSE);
 
 	if (now >= e->sweep_ns) {
 		e->sweeping = true;
@@ -294,8 +337,7 @@ int64_t evu_recv_sweep(struct evu_engine *e, int64_t timeout_ns)
 	}
 	if (e->sweeping)
 		sweep_on(e);
-	left = e->sweeping ? 0 : e->sweep_ns - now;
-	return timeout_ns < 0 || timeout_ns > left ? left : timeout_ns;
+	return at_most(timeout_ns, e->sweeping ? 0 : e->sweep_ns - now);
 }
 
 /* The poll of an idle one. If the fd cannot be polled, receiving will say why. */
@@ -330,7 +372,7 @@ void evu_recv_completed(struct evu_request *r, struct evu_op *op, int res)
 		in->used = true;
 		r->wanted &= in->armed_cap == 0;
 		choose_blocks(in, item->end);
-		may_have_ended(e, in, r->op != NULL);
+		may_have_ended(in);
 		evu_intake_append(in, item);
 		return;
 	}

@@ -42,8 +42,9 @@ int evu_accept_arm(struct evu_request *r, struct evu_op *op);
 void evu_accept_completed(struct evu_request *r, struct evu_op *op, int res);
 int evu_send_arm(struct evu_request *r, struct evu_op *op);
 void evu_send_completed(struct evu_request *r, struct evu_op *op, int res);
-/* Looks whether receives that brought the last of what there was have come to their end since. */
-void evu_recv_make_sure(struct evu_engine *e);
+/* Looks whether receives that brought the last of what there was have come to their end since, or
+ * will do so soon. How long the turn may sleep. */
+int64_t evu_recv_make_sure(struct evu_engine *e, int64_t timeout_ns);
 /* Makes polls of receives that have been idle for long. How long the turn may sleep. */
 int64_t evu_recv_sweep(struct evu_engine *e, int64_t timeout_ns);
 /* Frees what the engine keeps for sends. */

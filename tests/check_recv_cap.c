@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * check_recv_cap.c - receiving not more than the embedder wants, on the fake ring: one receive at a
- * time, each with its cap, and receives that end because the cap became lower.
+ * time, each with its cap, and receives that end because the cap became lower. And the end that
+ * came with the last bytes: when it is asked for, and how long a turn sleeps until then.
  */
 #include "data_turns.h"
+
+#include <time.h>
+
+#define MS INT64_C(1000000)
+#define HOUR (3600000 * MS)
 
 static struct evu_intake *a;
 
@@ -229,6 +235,213 @@ START_TEST(test_what_has_not_ended_is_asked_once_and_left_alone)
 }
 END_TEST
 
+/* One whose last bytes have come, and nobody has been asked. */
+static struct evu_intake *unsure(int fd)
+{
+	struct evu_intake *in = receiving(fd);
+
+	fake_bytes(fd, "12345", true);
+	turn();
+	ck_assert(evu_link_linked(&in->unsure));
+	return in;
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+START_TEST(test_after_a_silence_it_is_asked_before_the_turn_sleeps)
+{
+	int64_t before;
+	unsigned checks;
+
+	a = unsure(A);
+	checks = fake.checks;
+	before = e->ask_ns = now_ns();
+	turn_of(-1);
+	ck_assert_uint_eq(fake.checks, checks + 1);
+	ck_assert_int_eq(fake.last_timeout_ns, -1);
+	ck_assert(!evu_link_linked(&a->unsure));
+	/* And the next are not, for a while. */
+	ck_assert_int_ge(e->ask_ns, before + MS);
+	ck_assert_int_le(e->ask_ns, now_ns() + MS);
+}
+END_TEST
+
+/* Their end may have been there with them when it was armed; later ones have had time. */
+START_TEST(test_after_the_first_bytes_since_it_was_armed_it_is_asked_at_once)
+{
+	unsigned checks;
+
+	a = receiving(A);
+	checks = fake.checks;
+	e->ask_ns = now_ns() + HOUR;
+	fake_bytes(A, "1", true);
+	turn_of(-1);
+	turn_of(-1);
+	ck_assert_uint_eq(fake.checks, checks + 1);
+	e->ask_ns = now_ns() + HOUR;
+	fake_bytes(A, "2", true);
+	turn_of(-1);
+	turn_of(-1);
+	ck_assert_uint_eq(fake.checks, checks + 1);
+	ck_assert_int_eq(evu_engine_reinit(e), 0);
+	turn_of(-1);
+	fake_bytes(A, "3", true);
+	turn_of(-1);
+	turn_of(-1);
+	ck_assert_uint_eq(fake.checks, checks + 2);
+}
+END_TEST
+
+START_TEST(test_soon_after_another_asking_it_is_not_asked_but_the_turn_sleeps_no_longer)
+{
+	static const int64_t timeouts[] = {-1, 2 * HOUR, MS};
+	unsigned checks;
+
+	a = unsure(A);
+	checks = fake.checks;
+	e->ask_ns = now_ns() + HOUR;
+	turn_of(timeouts[_i]);
+	turn_of(timeouts[_i]);
+	ck_assert_uint_eq(fake.checks, checks);
+	ck_assert_int_gt(fake.last_timeout_ns, 0);
+	ck_assert_int_le(fake.last_timeout_ns, _i == 2 ? MS : HOUR);
+	ck_assert(evu_link_linked(&a->unsure));
+	/* The time has come: it is asked, and nothing wakes up the loop any more. */
+	e->ask_ns = now_ns();
+	turn_of(timeouts[_i]);
+	ck_assert_uint_eq(fake.checks, checks + 1);
+	ck_assert_int_eq(fake.last_timeout_ns, timeouts[_i]);
+	turn_of(timeouts[_i]);
+	ck_assert_uint_eq(fake.checks, checks + 1);
+	ck_assert_int_eq(fake.last_timeout_ns, timeouts[_i]);
+}
+END_TEST
+
+START_TEST(test_the_end_that_was_not_asked_for_is_found_when_the_time_has_come)
+{
+	a = unsure(A);
+	e->ask_ns = now_ns() + HOUR;
+	fake_set_ready(A, POLLRDHUP);
+	turn_of(-1);
+	ck_assert_uint_eq(fake.cancels, 0);
+	e->ask_ns = now_ns();
+	turn_of(-1);
+	turn_of(-1);
+	ck_assert_msg(fake_req(A) && fake_req(A)->now, "it waits for a wake-up that has been");
+	/* That was not in vain: the next are asked at once. */
+	ck_assert_int_le(e->ask_ns, now_ns());
+}
+END_TEST
+
+START_TEST(test_a_turn_that_may_not_sleep_asks_whatever_the_time)
+{
+	unsigned checks;
+
+	a = unsure(A);
+	checks = fake.checks;
+	e->ask_ns = now_ns() + HOUR;
+	turn();
+	ck_assert_uint_eq(fake.checks, checks + 1);
+	ck_assert(!evu_link_linked(&a->unsure));
+}
+END_TEST
+
+/* A turn with a hot poll looks, and then sleeps. */
+START_TEST(test_a_look_before_the_sleep_asks_nobody_and_the_sleep_is_bounded)
+{
+	struct evu_poll p;
+	unsigned checks;
+
+	evu_poll_init(&p, e, B);
+	ck_assert_int_eq(evu_poll_want(&p, POLLIN, EVU_LEVEL, true), 0);
+	a = receiving(A);
+	fake_bytes(A, "12345", true);
+	fake_set_ready(B, POLLIN);
+	fake_complete(B, POLLIN, true);
+	turn();
+	ck_assert_int_eq(e->nhot, 1);
+	fake_set_ready(B, 0);
+	checks = fake.checks;
+	e->ask_ns = now_ns() + HOUR;
+	turn_of(-1);
+	ck_assert_uint_eq(fake.checks, checks + 1); /* for the poll */
+	ck_assert(evu_link_linked(&a->unsure));
+	ck_assert_int_gt(fake.last_timeout_ns, 0);
+	ck_assert_int_le(fake.last_timeout_ns, HOUR);
+	evu_poll_drop(&p);
+}
+END_TEST
+
+/* Nobody sleeps less for one that is gone, or for one that does not receive any more. */
+START_TEST(test_one_that_waits_to_be_asked_and_goes_is_forgotten)
+{
+	unsigned checks;
+
+	a = unsure(A);
+	checks = fake.checks;
+	e->ask_ns = now_ns() + HOUR;
+	turn_of(-1);
+	switch (_i) {
+	case 0:
+		evu_request_drop(&a->req);
+		settle();
+		break;
+	case 1:
+		evu_request_halt(&a->req);
+		break;
+	case 2:
+		fake_complete(A, 0, false);
+		turn_of(-1);
+		break;
+	}
+	turn_of(-1);
+	ck_assert(!evu_link_linked(&e->unsure));
+	ck_assert_int_eq(fake.last_timeout_ns, -1);
+	e->ask_ns = 0;
+	turn_of(-1);
+	ck_assert_uint_eq(fake.checks, checks);
+}
+END_TEST
+
+START_TEST(test_one_that_waits_to_be_asked_goes_on_when_its_ring_is_lost)
+{
+	a = unsure(A);
+	e->ask_ns = now_ns() + HOUR;
+	turn_of(-1);
+	ck_assert_int_eq(evu_engine_reinit(e), 0);
+	turn_of(-1);
+	ck_assert_ptr_nonnull(fake_req(A));
+	fake_set_ready(A, POLLRDHUP);
+	e->ask_ns = 0;
+	turn_of(-1);
+	turn_of(-1);
+	ck_assert(fake_req(A)->now);
+	fake_complete(A, 0, false);
+	turn_of(-1);
+	ck_assert_int_eq(a->end, EVU_END_OF_FILE);
+	ck_assert(!evu_link_linked(&e->unsure));
+}
+END_TEST
+
+/* A callback that switches reading off and on: the receive is never disturbed. */
+START_TEST(test_halted_and_started_again_it_is_asked_all_the_same)
+{
+	a = unsure(A);
+	evu_request_halt(&a->req);
+	evu_intake_start(a, A, 0);
+	fake_set_ready(A, POLLRDHUP);
+	turn();
+	turn();
+	ck_assert_msg(fake_req(A) && fake_req(A)->now, "it waits for a wake-up that has been");
+}
+END_TEST
+
 static TCase *end_case(void)
 {
 	TCase *tc = tcase_create("ends");
@@ -237,6 +450,16 @@ static TCase *end_case(void)
 	tcase_add_loop_test(
 	    tc, test_after_the_last_bytes_it_is_asked_for_its_end_and_armed_anew, 0, 3);
 	tcase_add_test(tc, test_what_has_not_ended_is_asked_once_and_left_alone);
+	tcase_add_test(tc, test_after_a_silence_it_is_asked_before_the_turn_sleeps);
+	tcase_add_test(tc, test_after_the_first_bytes_since_it_was_armed_it_is_asked_at_once);
+	tcase_add_loop_test(
+	    tc, test_soon_after_another_asking_it_is_not_asked_but_the_turn_sleeps_no_longer, 0, 3);
+	tcase_add_test(tc, test_the_end_that_was_not_asked_for_is_found_when_the_time_has_come);
+	tcase_add_test(tc, test_a_turn_that_may_not_sleep_asks_whatever_the_time);
+	tcase_add_test(tc, test_a_look_before_the_sleep_asks_nobody_and_the_sleep_is_bounded);
+	tcase_add_loop_test(tc, test_one_that_waits_to_be_asked_and_goes_is_forgotten, 0, 3);
+	tcase_add_test(tc, test_one_that_waits_to_be_asked_goes_on_when_its_ring_is_lost);
+	tcase_add_test(tc, test_halted_and_started_again_it_is_asked_all_the_same);
 	return tc;
 }
 

@@ -217,6 +217,26 @@ static void end_behind_a_high_mark(void)
 	say("in the buffer %zu, events %d", evbuffer_get_length(in(&a)), a.events);
 }
 
+static void off_and_on(struct side *side)
+{
+	bufferevent_disable(side->bev, EV_READ);
+	bufferevent_enable(side->bev, EV_READ);
+}
+
+/* The end is there with the bytes, whose callback switches reading off and on. */
+static void end_behind_bytes_that_switch_reading_off_and_on(void)
+{
+	int peer = start(0);
+
+	a.on_read = off_and_on;
+	stream_put(peer, 0, 100);
+	close(peer);
+	bufferevent_enable(a.bev, EV_READ);
+	until(base, a.events > 0);
+	say_sum(&a, 100);
+	say("events %d", a.events);
+}
+
 static void no_timeout_at_the_high_mark(void)
 {
 	struct timeval tv = msec(30);
@@ -849,6 +869,7 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(high_mark_raised),
     DIFF_SCENARIO(high_mark_set_late),
     DIFF_SCENARIO(end_behind_a_high_mark),
+    DIFF_SCENARIO(end_behind_bytes_that_switch_reading_off_and_on),
     DIFF_SCENARIO(no_timeout_at_the_high_mark),
     DIFF_SCENARIO(disabled_at_the_high_mark),
     DIFF_SCENARIO(high_mark_set_before_data_are_told),
