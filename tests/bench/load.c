@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The frame of load.h: options, the listening socket, the server's process, connections, strace.
+ * The frame of load.h: options, the listening socket, the server's process, connections.
  *
  * The parent closes the listening socket once the child has it, so a server that dies resets every
  * connection and the client fails at once instead of waiting. A client that fails leaves no server
@@ -31,7 +31,7 @@ enum {
 	BACKLOG = 4096,
 	AHEAD = 512,        /* connections that the server need not have accepted yet */
 	N_SOURCES = 4,      /* client addresses: one has too few ports for 15,000 connections */
-	N_WAITS = 60000,    /* milliseconds that load_wait and load_trace have patience */
+	N_WAITS = 60000,    /* milliseconds that load_wait has patience */
 	SKIPPED = 77,       /* exit status */
 	FILES_BESIDES = 200 /* that a process may have open beside its connections */
 };
@@ -199,82 +199,6 @@ void load_wait(const struct load *load, const _Atomic int64_t *count, int64_t wa
 	load_fail(load, "the server does not keep up");
 }
 
-/* ---- strace */
-
-static bool is_traced(pid_t pid)
-{
-	char path[64], line[128];
-	int tracer = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	file = fopen(path, "re");
-	if (file == NULL)
-		bench_fail("%s: %s", path, strerror(errno));
-	while (fgets(line, sizeof(line), file) != NULL) {
-		if (sscanf(line, "TracerPid: %d", &tracer) == 1)
-			break;
-	}
-	fclose(file);
-	return tracer != 0;
-}
-
-static void exec_strace(pid_t server, int file)
-{
-	char output[64], pid[16];
-
-	snprintf(output, sizeof(output), "/proc/self/fd/%d", file);
-	snprintf(pid, sizeof(pid), "%d", (int)server);
-	execlp("strace", "strace", "-q", "-f", "-c", "-U", "calls,name", "-o", output, "-p", pid,
-	    (char *)NULL);
-	_exit(SKIPPED);
-}
-
-void load_trace(struct load_tracer *tracer, pid_t server)
-{
-	int status;
-
-	tracer->file = memfd_create("strace", 0);
-	if (tracer->file < 0)
-		bench_fail("memfd_create: %s", strerror(errno));
-	tracer->pid = fork();
-	if (tracer->pid < 0)
-		bench_fail("fork: %s", strerror(errno));
-	if (tracer->pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		exec_strace(server, tracer->file);
-	}
-	for (int i = 0; i < N_WAITS && !is_traced(server); i++) {
-		if (waitpid(tracer->pid, &status, WNOHANG) == tracer->pid) {
-			fprintf(stderr, "strace is not installed, or may not trace\n");
-			exit(SKIPPED);
-		}
-		wait_a_millisecond();
-	}
-}
-
-int64_t load_trace_stop(struct load_tracer *tracer)
-{
-	char line[128], name[64];
-	long calls, total = -1;
-	FILE *file;
-
-	kill(tracer->pid, SIGINT);
-	waitpid(tracer->pid, NULL, 0);
-	lseek(tracer->file, 0, SEEK_SET);
-	file = fdopen(tracer->file, "r");
-	if (file == NULL)
-		bench_fail("fdopen: %s", strerror(errno));
-	while (fgets(line, sizeof(line), file) != NULL) {
-		if (sscanf(line, "%ld %63s", &calls, name) == 2 && strcmp(name, "total") == 0)
-			total = calls;
-	}
-	fclose(file);
-	if (total < 0)
-		bench_fail("strace counted nothing");
-	return total;
-}
-
 /* ---- options */
 
 static enum load_kind kind_of(const char *name)
@@ -329,7 +253,7 @@ static void take_options(struct load *load, int argc, char **argv)
 	    {"depth", required_argument, NULL, 'd'}, {"requests", required_argument, NULL, 'r'},
 	    {"rate", required_argument, NULL, 'R'}, {"unix", no_argument, NULL, 'u'},
 	    {"nagle", no_argument, NULL, 'g'}, {"calls", no_argument, NULL, 'c'},
-	    {"server-cpu", required_argument, NULL, 'S'},
+	    {"live", no_argument, NULL, 'l'}, {"server-cpu", required_argument, NULL, 'S'},
 	    {"client-cpu", required_argument, NULL, 'C'}, {"method", required_argument, NULL, 'm'},
 	    {NULL, 0, NULL, 0}};
 	int option;
@@ -343,6 +267,8 @@ static void take_options(struct load *load, int argc, char **argv)
 			load->nagle = true;
 		else if (option == 'c')
 			load->calls = true;
+		else if (option == 'l')
+			load->live = true;
 		else if (option == 'm')
 			load->method = optarg;
 		else if (!take_number(load, option, optarg))

@@ -22,7 +22,8 @@
  *   --depth 1           --requests 100000 (measured; a tenth as many go before)
  *   --rate N  requests a second (only --kind open, which needs it)
  *   --unix  AF_UNIX instead of TCP        --nagle  leave TCP_NODELAY off on both ends
- *   --calls count the server's system calls with strace
+ *   --calls count the server's system calls, with strace
+ *   --live with --calls: by the kernel's tracepoint, at full speed; takes root
  *   --server-cpu N  --client-cpu N        --method NAME (raw servers only)
  */
 #ifndef BENCH_LOAD_H
@@ -52,6 +53,7 @@ struct load {
 	bool local;       /* AF_UNIX */
 	bool nagle;
 	bool calls; /* count system calls */
+	bool live;  /* not with strace */
 	int server_cpu;
 	int client_cpu;
 	const char *method;  /* for raw servers */
@@ -101,10 +103,11 @@ void load_fail(const struct load *load, const char *what) __attribute__((noretur
 
 /* Count the server's system calls from now; stop and return how many there were. */
 struct load_tracer {
-	pid_t pid; /* of strace */
-	int file;  /* what it writes */
+	int counter; /* of the kernel; -1: strace counts */
+	pid_t pid;   /* of strace */
+	int file;    /* what it writes */
 };
-void load_trace(struct load_tracer *tracer, pid_t server);
+void load_trace(struct load_tracer *tracer, const struct load *load);
 int64_t load_trace_stop(struct load_tracer *tracer);
 
 /* What an answer to load->request looks like. */

@@ -110,7 +110,7 @@ static void start_measuring(struct client *client)
 	struct load *load = client->load;
 
 	if (load->calls)
-		load_trace(&client->tracer, load->server);
+		load_trace(&client->tracer, load);
 	client->cpu = bench_cpu_ns(load->server);
 	client->wall = bench_wall_ns();
 }

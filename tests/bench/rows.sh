@@ -181,6 +181,9 @@ row_14() {
 	peers="stock io_uring readiness raw-epoll $raw_uring"
 	show 14 echo calls "" 100 - "system calls a request, echo of row 1"
 	load 14 echo calls echo --calls --requests $((10000 / share))
+	# Not under strace, where turns take longer and bring more together.
+	show 14 live calls "" - - "system calls a request, echo of row 1, at full speed"
+	load 14 live calls echo --calls --live --requests $((100000 / share))
 	peers="stock io_uring readiness"
 	show 14 http calls "" 100 - "system calls a request, GET of row 4"
 	load 14 http calls http --size 128 --calls --requests $((10000 / share))
