@@ -10,6 +10,7 @@
  * place. Whoever wants it asks the connection.
  */
 #define _GNU_SOURCE
+#include <assert.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -26,12 +27,11 @@ int evu_accept_arm(struct evu_request *r, struct evu_op *op)
 	return e->ring->ops->accept(e->ring, op, r->fd, flags);
 }
 
-void evu_accept_completed(struct evu_request *r, struct evu_op *op, int res)
+static void accepted(struct evu_request *r, int res)
 {
 	struct evu_intake *in = evu_container_of(r, struct evu_intake, req);
 	struct evu_item *item;
 
-	(void)op;
 	if (res == -ECANCELED || res == -EINTR || res == -EAGAIN || res == -ECONNABORTED)
 		return;
 	if (res < 0) {
@@ -49,4 +49,16 @@ void evu_accept_completed(struct evu_request *r, struct evu_op *op, int res)
 	evu_intake_append(in, item);
 	if (in->beside)
 		evu_poll_calm(in->beside);
+}
+
+void evu_accept_completed(struct evu_op *op, void *ctx, int res, bool more)
+{
+	struct evu_request *r = ctx;
+
+	assert(r->op == op);
+	if (!more)
+		evu_request_ended(r);
+	accepted(r, res);
+	if (r->wanted)
+		evu_request_enlist(r);
 }

@@ -171,20 +171,6 @@ void evu_bufring_refill(struct evu_engine *e)
 		(void)evu_bufring_fill(e, true);
 }
 
-struct evu_item *evu_bufring_filled(struct evu_engine *e, bool bulk, int id)
-{
-	struct evu_bufring *b = &e->bufrings[bulk];
-	struct evu_item *item;
-
-	if (id < 0 || (unsigned)id >= b->entries || !b->slots[id])
-		return NULL;
-	item = b->slots[id];
-	b->slots[id] = NULL;
-	b->free_ids[b->n_free++] = (uint16_t)id;
-	item->next = NULL;
-	return item;
-}
-
 void evu_bufring_dry(struct evu_engine *e, bool bulk)
 {
 	struct evu_bufring *b = &e->bufrings[bulk];

@@ -24,6 +24,7 @@
 #define EVU_BUFRING_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct evu_engine;
@@ -62,7 +63,17 @@ static inline bool evu_bufring_any(const struct evu_bufring *b)
 	return b->n_free < b->entries;
 }
 /* The kernel has filled buffer `id`: the item is the caller's. NULL: there is no such buffer. */
-struct evu_item *evu_bufring_filled(struct evu_engine *e, bool bulk, int id);
+static inline struct evu_item *evu_bufring_filled(struct evu_bufring *b, int id)
+{
+	struct evu_item *item;
+
+	/* -1 is beyond any number of entries. */
+	if ((unsigned)id >= b->entries || !(item = b->slots[id]))
+		return NULL;
+	b->slots[id] = NULL;
+	b->free_ids[b->n_free++] = (uint16_t)id;
+	return item;
+}
 /* They ran out. */
 void evu_bufring_dry(struct evu_engine *e, bool bulk);
 /* The ring is gone; the next fill gives everything to the next ring. */

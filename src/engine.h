@@ -150,11 +150,11 @@ struct evu_send {
 	struct evu_request req;
 	int result; /* bytes sent, or -errno; -EINPROGRESS until there is one */
 	int n_vecs;
+	void *ctx;             /* the embedder's */
+	struct evu_send *next; /* the engine's */
+	struct msghdr msg;     /* the engine's */
 	struct iovec vecs[EVU_SEND_VECS];
-	struct msghdr msg;           /* the engine's */
 	void *owners[EVU_SEND_VECS]; /* the embedder's */
-	void *ctx;                   /* the embedder's */
-	struct evu_send *next;       /* the engine's */
 };
 
 struct evu_hooks {

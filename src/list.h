@@ -51,8 +51,20 @@ static inline struct evu_link *evu_link_take(struct evu_link *head)
 
 	if (l == head)
 		return NULL;
-	evu_link_remove(l);
+	head->next = l->next;
+	l->next->prev = head;
+	evu_link_init(l);
 	return l;
+}
+
+/* Makes `to` the head of all that is on the list of `from`, which is empty then. */
+static inline void evu_link_move_all(struct evu_link *to, struct evu_link *from)
+{
+	*to = *from;
+	to->next->prev = to->prev->next = to;
+	if (to->next == from)
+		evu_link_init(to);
+	evu_link_init(from);
 }
 
 #endif

@@ -27,7 +27,7 @@ void evu_op_pool_fini(struct evu_op_pool *pool)
 	evu_op_pool_init(pool);
 }
 
-static int pool_grow(struct evu_op_pool *pool)
+int evu_op_pool_grow(struct evu_op_pool *pool)
 {
 	struct evu_op *slab;
 	uint32_t i;
@@ -58,25 +58,9 @@ static int pool_grow(struct evu_op_pool *pool)
 int evu_op_reserve(struct evu_op_pool *pool, uint32_t n)
 {
 	while (pool->n_free < n)
-		if (pool_grow(pool) < 0)
+		if (evu_op_pool_grow(pool) < 0)
 			return -1;
 	return 0;
-}
-
-struct evu_op *evu_op_get(struct evu_op_pool *pool, evu_op_handler *handler, void *ctx)
-{
-	struct evu_op *op;
-
-	if (!pool->free && pool_grow(pool) < 0)
-		return NULL;
-	op = pool->free;
-	pool->free = op->next;
-	pool->n_free--;
-	assert(op->state == EVU_OP_IDLE);
-	op->handler = handler;
-	op->ctx = ctx;
-	op->slot = -1;
-	return op;
 }
 
 void evu_op_put(struct evu_op_pool *pool, struct evu_op *op)
@@ -86,17 +70,6 @@ void evu_op_put(struct evu_op_pool *pool, struct evu_op *op)
 	op->next = pool->free;
 	pool->free = op;
 	pool->n_free++;
-}
-
-void evu_op_armed(struct evu_op_pool *pool, struct evu_op *op, int fd, unsigned kind)
-{
-	assert(op->state == EVU_OP_IDLE);
-	op->state = EVU_OP_ARMED;
-	op->fd = fd;
-	op->kind = (uint8_t)kind;
-	if (++op->gen == 0)
-		op->gen = 1;
-	pool->in_flight++;
 }
 
 void evu_op_disarmed(struct evu_op_pool *pool, struct evu_op *op)
@@ -110,17 +83,6 @@ void evu_op_orphan(struct evu_op *op)
 {
 	op->handler = NULL;
 	op->ctx = NULL;
-}
-
-void evu_op_end(struct evu_op_pool *pool, struct evu_op *op, int res)
-{
-	assert(pool->in_flight > 0);
-	op->state = EVU_OP_IDLE;
-	pool->in_flight--;
-	if (op->handler)
-		op->handler(op, op->ctx, res, false);
-	if (!op->handed)
-		evu_op_put(pool, op);
 }
 
 void evu_op_hand(struct evu_op **list, struct evu_op *op)

@@ -20,6 +20,7 @@
 #ifndef EVU_OP_H
 #define EVU_OP_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -70,13 +71,11 @@ void evu_op_pool_fini(struct evu_op_pool *pool);
 
 /* Makes sure of n free ops. 0, or -1 when there is no memory. */
 int evu_op_reserve(struct evu_op_pool *pool, uint32_t n);
-/* An IDLE op from the pool; NULL when there is no memory. */
-struct evu_op *evu_op_get(struct evu_op_pool *pool, evu_op_handler *handler, void *ctx);
+/* More free ops. 0, or -1 when there is no memory. */
+int evu_op_pool_grow(struct evu_op_pool *pool);
 /* An op that was not armed after all goes back. */
 void evu_op_put(struct evu_op_pool *pool, struct evu_op *op);
 
-/* IDLE -> ARMED, with a new generation. */
-void evu_op_armed(struct evu_op_pool *pool, struct evu_op *op, int fd, unsigned kind);
 /* ARMED -> IDLE: the request was refused. The op stays its owner's. */
 void evu_op_disarmed(struct evu_op_pool *pool, struct evu_op *op);
 /* Cuts the op off from its owner: no handler is called any more. */
@@ -92,6 +91,35 @@ void evu_op_each_armed(
 /* The ring is gone and with it every request: ops in flight end without a completion. `lost` is
  * called for each that still has a handler, after the op went back to the pool. */
 void evu_op_reset_all(struct evu_op_pool *pool, void (*lost)(evu_op_handler *handler, void *ctx));
+
+/* An IDLE op from the pool; NULL when there is no memory. */
+static inline struct evu_op *evu_op_get(
+    struct evu_op_pool *pool, evu_op_handler *handler, void *ctx)
+{
+	struct evu_op *op;
+
+	if (!pool->free && evu_op_pool_grow(pool) < 0)
+		return NULL;
+	op = pool->free;
+	pool->free = op->next;
+	pool->n_free--;
+	op->handler = handler;
+	op->ctx = ctx;
+	op->slot = -1;
+	return op;
+}
+
+/* IDLE -> ARMED, with a new generation. */
+static inline void evu_op_armed(struct evu_op_pool *pool, struct evu_op *op, int fd, unsigned kind)
+{
+	assert(op->state == EVU_OP_IDLE);
+	op->state = EVU_OP_ARMED;
+	op->fd = fd;
+	op->kind = (uint8_t)kind;
+	if (++op->gen == 0)
+		op->gen = 1;
+	pool->in_flight++;
+}
 
 static inline uint64_t evu_op_tag(const struct evu_op *op)
 {
@@ -113,25 +141,36 @@ static inline struct evu_op *evu_op_find(const struct evu_op_pool *pool, uint64_
 {
 	struct evu_op *op = evu_op_peek(pool, tag);
 
-	if (!op || op->gen != tag >> 32 || op->state == EVU_OP_IDLE)
-		return NULL;
-	return op;
+	return op && evu_op_tag(op) == tag && op->state != EVU_OP_IDLE ? op : NULL;
 }
 
-/* The last completion of op. */
-void evu_op_end(struct evu_op_pool *pool, struct evu_op *op, int res);
+/* A completion of an op that lives. The last one brings it back to the pool. */
+static inline void evu_op_tell(struct evu_op_pool *pool, struct evu_op *op, int res, bool more)
+{
+	if (more) {
+		if (op->handler)
+			op->handler(op, op->ctx, res, true);
+		return;
+	}
+	op->state = EVU_OP_IDLE;
+	pool->in_flight--;
+	if (op->handler)
+		op->handler(op, op->ctx, res, false);
+	if (op->handed)
+		return;
+	op->handler = NULL;
+	op->next = pool->free;
+	pool->free = op;
+	pool->n_free++;
+}
 
 /* A completion for `tag`. Unknown and outdated tags are ignored. */
 static inline void evu_op_complete(struct evu_op_pool *pool, uint64_t tag, int res, bool more)
 {
 	struct evu_op *op = evu_op_find(pool, tag);
 
-	if (!op)
-		return;
-	if (!more)
-		evu_op_end(pool, op, res);
-	else if (op->handler)
-		op->handler(op, op->ctx, res, true);
+	if (op)
+		evu_op_tell(pool, op, res, more);
 }
 
 #endif

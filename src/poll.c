@@ -321,7 +321,7 @@ static void lost(evu_op_handler *handler, void *ctx)
 {
 	struct evu_poll *p = ctx;
 
-	if (handler == evu_request_completed) {
+	if (evu_request_handles(handler)) {
 		evu_request_lost(ctx);
 		return;
 	}
@@ -341,7 +341,7 @@ static void rest(struct evu_op *op, void *arg)
 	struct evu_engine *e = arg;
 	struct evu_poll *p = op->ctx;
 
-	if (op->handler == evu_request_completed) {
+	if (evu_request_handles(op->handler)) {
 		evu_request_rest(op->ctx);
 		return;
 	}

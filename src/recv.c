@@ -64,14 +64,16 @@ static bool too_much(const struct evu_intake *in)
  * until the answer has ended, would be served one in ASK_NS. And in a turn whose caller does not
  * let it wait, for there may be no other soon.
  */
-static void may_have_ended(struct evu_intake *in)
+static inline void may_have_ended(struct evu_intake *in)
 {
 	struct evu_engine *e = in->req.engine;
 
-	evu_link_remove(&in->unsure);
-	if (!in->req.op || in->nonempty || !in->req.wanted)
+	if (!in->req.op || in->nonempty || !in->req.wanted) {
+		evu_link_remove(&in->unsure);
 		return;
-	evu_link_append(&e->unsure, &in->unsure);
+	}
+	if (!evu_link_linked(&in->unsure))
+		evu_link_append(&e->unsure, &in->unsure);
 	if (in->fresh)
 		e->ask_ns = INT64_MIN;
 	in->fresh = false;
@@ -94,6 +96,22 @@ void evu_intake_start(struct evu_intake *in, int fd, unsigned cap)
 		may_have_ended(in);
 }
 
+/* One more item of that weight is at hand. */
+static inline void append(struct evu_intake *in, struct evu_item *item, unsigned n)
+{
+	struct evu_engine *e = in->req.engine;
+
+	item->next = NULL;
+	*in->last = item;
+	in->last = &item->next;
+	in->queued += n;
+	/* Nobody takes it: the loop has more urgent things to do. The peer has to wait as well. */
+	if (in->queued >= EVU_INTAKE_MOST)
+		evu_request_halt(&in->req);
+	e->told++;
+	e->hooks->arrived(e->arg, in);
+}
+
 static unsigned weight(const struct evu_item *item)
 {
 	return item->fd >= 0 ? EVU_INTAKE_CONNECTION : item->end - item->start;
@@ -101,16 +119,7 @@ static unsigned weight(const struct evu_item *item)
 
 void evu_intake_append(struct evu_intake *in, struct evu_item *item)
 {
-	struct evu_engine *e = in->req.engine;
-
-	*in->last = item;
-	in->last = &item->next;
-	in->queued += weight(item);
-	/* Nobody takes it: the loop has more urgent things to do. The peer has to wait as well. */
-	if (in->queued >= EVU_INTAKE_MOST)
-		evu_request_halt(&in->req);
-	e->told++;
-	e->hooks->arrived(e->arg, in);
+	append(in, item, weight(item));
 }
 
 void evu_intake_ended(struct evu_intake *in, int end)
@@ -202,7 +211,7 @@ int evu_recv_arm(struct evu_request *r, struct evu_op *op)
  * `n` bytes came. Blocks that are full while more waits speak for large ones, and large blocks with
  * no more in them than fits in another against it. The receive is armed anew with the others.
  */
-static void choose_blocks(struct evu_intake *in, unsigned n)
+static __attribute__((noinline)) void choose_blocks(struct evu_intake *in, unsigned n)
 {
 	bool doubt = in->bulk ? n <= EVU_BLOCK_SIZE : n == EVU_BLOCK_SIZE && in->nonempty;
 
@@ -303,7 +312,7 @@ static void sweep_one(const struct evu_op *op)
 	struct evu_request *r = op->ctx;
 	struct evu_intake *in;
 
-	if (op->state != EVU_OP_ARMED || op->handler != evu_request_completed ||
+	if (op->state != EVU_OP_ARMED || op->handler != evu_recv_completed ||
 	    op->kind != EVU_NO_POLL || r->kind != EVU_RECV || r->halting)
 		return;
 	in = evu_container_of(r, struct evu_intake, req);
@@ -350,34 +359,17 @@ static void roused(struct evu_engine *e, struct evu_intake *in, int res)
 	e->roused = true;
 }
 
-void evu_recv_completed(struct evu_request *r, struct evu_op *op, int res)
+/* It brought no bytes. */
+static void nothing_came(struct evu_intake *in, const struct evu_op *op, int res)
 {
+	const struct evu_request *r = &in->req;
 	struct evu_engine *e = r->engine;
-	struct evu_intake *in = evu_container_of(r, struct evu_intake, req);
-	struct evu_item *item;
 
-	if (op->kind != EVU_NO_POLL) {
-		roused(e, in, res);
-		return;
-	}
-	item = evu_bufring_filled(e, in->armed_bulk, op->bid);
 	/* One that was cancelled to be armed anew knows better (evu_recv_make_sure). */
 	if (res != -ECANCELED) {
 		in->nonempty = op->nonempty;
 		in->idle = false;
 	}
-	if (item && res > 0) {
-		item->start = 0;
-		item->end = (unsigned)res;
-		in->used = true;
-		r->wanted &= in->armed_cap == 0;
-		choose_blocks(in, item->end);
-		may_have_ended(in);
-		evu_intake_append(in, item);
-		return;
-	}
-	if (item)
-		evu_item_give(e, item);
 	e->roused |= res == -ECANCELED && in->idle && r->wanted;
 	if (res == -ECANCELED || res == -EINTR || res == -EAGAIN)
 		return;
@@ -389,4 +381,60 @@ void evu_recv_completed(struct evu_request *r, struct evu_op *op, int res)
 		return;
 	}
 	evu_intake_ended(in, res == 0 ? EVU_END_OF_FILE : res);
+}
+
+/* It brought `n` bytes in `item`. */
+static inline void bytes_came(
+    struct evu_intake *in, struct evu_item *item, unsigned n, bool nonempty)
+{
+	item->start = 0;
+	item->end = n;
+	in->nonempty = nonempty;
+	in->idle = false;
+	in->used = true;
+	if (in->bulk || n >= EVU_BLOCK_SIZE)
+		choose_blocks(in, n);
+	may_have_ended(in);
+	append(in, item, n);
+}
+
+/* The last completion, or one without bytes. */
+static __attribute__((noinline)) void received(
+    struct evu_intake *in, const struct evu_op *op, int res, bool more)
+{
+	struct evu_request *r = &in->req;
+	struct evu_engine *e = r->engine;
+	struct evu_item *item;
+
+	if (!more)
+		evu_request_ended(r);
+	item = op->kind == EVU_NO_POLL ? evu_bufring_filled(&e->bufrings[in->armed_bulk], op->bid)
+				       : NULL;
+	if (item && res > 0) {
+		r->wanted &= in->armed_cap == 0;
+		bytes_came(in, item, (unsigned)res, op->nonempty);
+	} else {
+		if (item)
+			evu_item_give(e, item);
+		if (op->kind == EVU_NO_POLL)
+			nothing_came(in, op, res);
+		else
+			roused(e, in, res);
+	}
+	if (r->wanted)
+		evu_request_enlist(r);
+}
+
+void evu_recv_completed(struct evu_op *op, void *ctx, int res, bool more)
+{
+	struct evu_intake *in = evu_container_of(ctx, struct evu_intake, req);
+	const unsigned bulk = in->armed_bulk;
+	struct evu_item *item;
+
+	assert(in->req.op == op);
+	if (more && res > 0 &&
+	    (item = evu_bufring_filled(&in->req.engine->bufrings[bulk], op->bid)))
+		bytes_came(in, item, (unsigned)res, op->nonempty);
+	else
+		received(in, op, res, more);
 }

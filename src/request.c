@@ -21,11 +21,16 @@
 
 #include "wake.h"
 
-bool evu_engine_moves_data(const struct evu_engine *e, enum evu_request_kind kind)
+static bool moves(const struct evu_engine *e, unsigned kind)
 {
 	const struct evu_ring *ring = e->spare ? e->spare : e->ring;
 
 	return ring && ring->moves & 1u << kind;
+}
+
+bool evu_engine_moves_data(const struct evu_engine *e, enum evu_request_kind kind)
+{
+	return moves(e, kind);
 }
 
 void evu_request_init(struct evu_request *r, struct evu_engine *e, enum evu_request_kind kind)
@@ -38,24 +43,6 @@ void evu_request_init(struct evu_request *r, struct evu_engine *e, enum evu_requ
 static bool armed(const struct evu_request *r)
 {
 	return r->op && r->op->state == EVU_OP_ARMED;
-}
-
-static void enlist(struct evu_request *r)
-{
-	if (!r->op && !evu_link_linked(&r->link))
-		evu_link_append(&r->engine->starting, &r->link);
-}
-
-void evu_request_start(struct evu_request *r)
-{
-	evu_engine_guard(r->engine);
-	r->engine->moving = true;
-	r->wanted = true;
-	if (r->halting && !r->renewed) {
-		evu_link_remove(&r->link);
-		r->halting = false;
-	}
-	enlist(r);
 }
 
 void evu_request_renew(struct evu_request *r)
@@ -100,51 +87,11 @@ void evu_request_drop(struct evu_request *r)
 		e->unsettled = true;
 }
 
-/* True iff it is a receive, not a poll in the place of one. */
-static bool receives(const struct evu_request *r, const struct evu_op *op)
-{
-	return r->kind == EVU_RECV && op->kind == EVU_NO_POLL;
-}
-
-static void ended(struct evu_request *r)
-{
-	r->engine->nreceiving -= receives(r, r->op);
-	r->op = NULL;
-	r->renewed = false;
-	r->engine->nrequests--;
-	if (r->halting) {
-		evu_link_remove(&r->link);
-		r->halting = false;
-	}
-}
-
-void evu_request_completed(struct evu_op *op, void *ctx, int res, bool more)
-{
-	struct evu_request *r = ctx;
-
-	assert(r->op == op);
-	if (!more)
-		ended(r);
-	switch ((enum evu_request_kind)r->kind) {
-	case EVU_RECV:
-		evu_recv_completed(r, op, res);
-		break;
-	case EVU_ACCEPT:
-		evu_accept_completed(r, op, res);
-		break;
-	case EVU_SEND:
-		evu_send_completed(r, op, res);
-		break;
-	}
-	if (r->wanted)
-		enlist(r);
-}
-
 void evu_request_lost(struct evu_request *r)
 {
-	ended(r);
+	evu_request_ended(r);
 	if (r->wanted)
-		enlist(r);
+		evu_request_enlist(r);
 }
 
 static void cancel(struct evu_request *r)
@@ -174,42 +121,37 @@ void evu_request_flush_halts(struct evu_engine *e)
 	}
 }
 
-static int arm_kind(struct evu_request *r, struct evu_op *op)
-{
-	switch ((enum evu_request_kind)r->kind) {
-	case EVU_RECV:
-		return evu_recv_arm(r, op);
-	case EVU_ACCEPT:
-		return evu_accept_arm(r, op);
-	case EVU_SEND:
-		return evu_send_arm(r, op);
-	}
-	return -EINVAL;
-}
+static const struct {
+	evu_op_handler *handler;
+	int (*arm)(struct evu_request *r, struct evu_op *op);
+} kinds[] = {
+    [EVU_RECV] = {evu_recv_completed, evu_recv_arm},
+    [EVU_ACCEPT] = {evu_accept_completed, evu_accept_arm},
+    [EVU_SEND] = {evu_send_completed, evu_send_arm},
+};
 
 /* 0, or -errno with nothing changed. */
-static int arm(struct evu_request *r)
+static int arm(struct evu_engine *e, struct evu_request *r)
 {
-	struct evu_engine *e = r->engine;
 	struct evu_op *op;
 	int rc;
 
 	assert(r->wanted && !r->op);
-	if (!evu_engine_moves_data(e, r->kind))
+	if (!moves(e, r->kind))
 		return -EOPNOTSUPP;
 	if (e->spare) /* not before the next turn */
 		return -EAGAIN;
-	op = evu_op_get(&e->pool, evu_request_completed, r);
+	op = evu_op_get(&e->pool, kinds[r->kind].handler, r);
 	if (!op)
 		return -ENOMEM;
-	rc = arm_kind(r, op);
+	rc = kinds[r->kind].arm(r, op);
 	if (rc < 0) {
 		evu_op_put(&e->pool, op);
 		return rc;
 	}
 	r->op = op;
 	e->nrequests++;
-	e->nreceiving += receives(r, op);
+	e->nreceiving += r->kind == EVU_RECV && op->kind == EVU_NO_POLL;
 	return 0;
 }
 
@@ -217,7 +159,7 @@ static int arm(struct evu_request *r)
 static void refuse(struct evu_request *r, int rc)
 {
 	if (r->kind == EVU_SEND)
-		evu_send_completed(r, NULL, rc);
+		evu_send_refused(r, rc);
 	else
 		evu_intake_ended(evu_container_of(r, struct evu_intake, req), rc);
 }
@@ -228,19 +170,19 @@ void evu_request_flush(struct evu_engine *e)
 	struct evu_link *l;
 
 	evu_bufring_refill(e);
-	evu_link_init(&batch);
-	while ((l = evu_link_take(&e->starting)))
-		evu_link_append(&batch, l);
+	evu_link_move_all(&batch, &e->starting);
 	while ((l = evu_link_take(&batch))) {
 		struct evu_request *r = evu_container_of(l, struct evu_request, link);
-		int rc = arm(r);
+		int rc = arm(e, r);
 
+		if (__builtin_expect(rc == 0, 1))
+			continue;
 		if (rc == -EOPNOTSUPP)
 			refuse(r, rc);
-		else if (rc < 0)
-			enlist(r);
+		else
+			evu_request_enlist(r);
 		/* A full queue and a shortage of memory pass. Else the ring cannot be used. */
-		if (rc < 0 && rc != -EOPNOTSUPP && rc != -ENOMEM && rc != -EBUSY && rc != -EAGAIN)
+		if (rc != -EOPNOTSUPP && rc != -ENOMEM && rc != -EBUSY && rc != -EAGAIN)
 			e->broken = true;
 	}
 }

@@ -206,20 +206,28 @@ static int uring_flush(struct evu_ring *ring)
 	return rc < 0 ? rc : pump(r);
 }
 
-/* A free SQE, making room if need be. */
-static struct io_uring_sqe *get_sqe(struct ring_uring *r, int *err)
+/* A free SQE, or NULL. */
+static struct io_uring_sqe *next_sqe(struct ring_uring *r)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->uring);
+	struct io_uring_sq *sq = &r->uring.sq;
 
-	*err = 0;
-	if (sqe)
+	if (sq->sqe_tail - io_uring_smp_load_acquire(sq->khead) >= sq->ring_entries)
+		return NULL;
+	return &sq->sqes[sq->sqe_tail++ & sq->ring_mask];
+}
+
+/* A free SQE, making room if need be; NULL with *err set if there is none. */
+static inline struct io_uring_sqe *get_sqe(struct ring_uring *r, int *err)
+{
+	struct io_uring_sqe *sqe = next_sqe(r);
+
+	if (__builtin_expect(sqe != NULL, 1))
 		return sqe;
 	*err = submit_only(r);
-	if (*err == 0) {
-		sqe = io_uring_get_sqe(&r->uring);
-		if (!sqe)
-			*err = -EBUSY;
-	}
+	if (*err < 0)
+		return NULL;
+	sqe = next_sqe(r);
+	*err = -EBUSY;
 	return sqe;
 }
 
@@ -361,55 +369,59 @@ static int uring_prepare(struct evu_ring *ring)
 	return 0;
 }
 
-/* The ops of completions further on, and what their handlers will touch, are on their way from
- * memory while this one is handled. */
-static void look_ahead(struct ring_uring *r, unsigned head, unsigned left)
+/* So many ops do not stay in the nearest cache from turn to turn. */
+#define FAR_SLABS 4u
+#define STRIDE 8u
+
+/* The ops of the next n completions, and then what their handlers will touch, are fetched together.
+ * As a function of its own it would have no effect, and gcc would leave it out. */
+static inline __attribute__((always_inline)) void look_ahead(const struct ring_uring *r, unsigned n)
 {
 	const struct io_uring_cq *cq = &r->uring.cq;
+	const struct evu_op *ops[STRIDE];
+	unsigned i, head = *cq->khead;
 
-	if (left > 6)
-		__builtin_prefetch(
-		    evu_op_peek(r->ring.pool, cq->cqes[(head + 6) & cq->ring_mask].user_data));
-	if (left > 3) {
-		const struct evu_op *op =
-		    evu_op_peek(r->ring.pool, cq->cqes[(head + 3) & cq->ring_mask].user_data);
-
-		if (op)
-			__builtin_prefetch(op->ctx, 1);
+	for (i = 0; i < n; i++) {
+		ops[i] = evu_op_peek(r->ring.pool, cq->cqes[(head + i) & cq->ring_mask].user_data);
+		__builtin_prefetch(ops[i]);
 	}
+	for (i = 0; i < n; i++)
+		if (ops[i])
+			__builtin_prefetch(ops[i]->ctx, 1);
 }
 
-static void complete(struct ring_uring *r, uint64_t tag, int res, unsigned flags)
+static inline void complete_next(struct ring_uring *r)
 {
-	struct evu_op *op = evu_op_peek(r->ring.pool, tag);
+	const struct io_uring_cq *cq = &r->uring.cq;
+	unsigned head = *cq->khead;
+	const struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
+	struct evu_op *op = evu_op_find(r->ring.pool, cqe->user_data);
+	unsigned flags = cqe->flags;
+	int res = cqe->res;
 
-	if (op && op->kind == EVU_NO_POLL) {
+	io_uring_smp_store_release(cq->khead, head + 1);
+	if (!op)
+		return;
+	if (op->kind == EVU_NO_POLL) {
 		op->bid =
 		    flags & IORING_CQE_F_BUFFER ? (int)(flags >> IORING_CQE_BUFFER_SHIFT) : -1;
 		op->nonempty = flags & IORING_CQE_F_SOCK_NONEMPTY;
 	}
-	evu_op_complete(r->ring.pool, tag, res, flags & IORING_CQE_F_MORE);
+	evu_op_tell(r->ring.pool, op, res, flags & IORING_CQE_F_MORE);
 }
 
 static unsigned drain(struct ring_uring *r)
 {
-	const struct io_uring_cq *cq = &r->uring.cq;
+	bool far = r->ring.pool->nslabs >= FAR_SLABS;
 	unsigned left, n = 0;
 
 	/* A handler may arm, which may flush, which may add completions: then there is another
 	 * round. */
 	while ((left = io_uring_cq_ready(&r->uring))) {
 		for (; left; left--, n++) {
-			unsigned head = *cq->khead;
-			const struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
-			uint64_t tag = cqe->user_data;
-			int res = cqe->res;
-			unsigned flags = cqe->flags;
-
-			look_ahead(r, head, left);
-			io_uring_cq_advance(&r->uring, 1);
-			if (tag)
-				complete(r, tag, res, flags);
+			if (far && n % STRIDE == 0)
+				look_ahead(r, left < STRIDE ? left : STRIDE);
+			complete_next(r);
 		}
 	}
 	return n;

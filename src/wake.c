@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -52,13 +51,13 @@ uint64_t evu_thread_id(void)
 }
 
 static _Atomic uint64_t no_page; /* used when there is no memory even for one page */
-static _Atomic uint64_t *_Atomic fork_page = &no_page;
+_Atomic uint64_t *_Atomic evu_fork_page = &no_page;
 static _Atomic uint64_t generations;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void wipe(void)
 {
-	*fork_page = 0;
+	*evu_fork_page = 0;
 }
 
 static void make_page(void)
@@ -67,14 +66,14 @@ static void make_page(void)
 	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (page != MAP_FAILED)
-		fork_page = page;
+		evu_fork_page = page;
 	if (page == MAP_FAILED || madvise(page, size, MADV_WIPEONFORK) < 0)
 		pthread_atfork(NULL, NULL, wipe);
 }
 
 uint64_t evu_fork_generation(void)
 {
-	uint64_t seen = *fork_page;
+	uint64_t seen = *evu_fork_page;
 	uint64_t fresh;
 
 	if (seen)
@@ -82,7 +81,7 @@ uint64_t evu_fork_generation(void)
 	pthread_once(&once, make_page);
 	/* Threads that meet here agree on the one that was first. */
 	fresh = ++generations;
-	if (atomic_compare_exchange_strong(fork_page, &seen, fresh))
+	if (atomic_compare_exchange_strong(evu_fork_page, &seen, fresh))
 		return fresh;
 	return seen;
 }

@@ -10,6 +10,8 @@
 #ifndef EVU_WAKE_H
 #define EVU_WAKE_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The new eventfd, or -errno. CLOEXEC, non-blocking. */
@@ -24,5 +26,11 @@ uint64_t evu_thread_id(void);
 /* A number that changes, in the child, with each fork (and any other way to copy the address
  * space). */
 uint64_t evu_fork_generation(void);
+/* True iff `generation` is still the answer. */
+extern _Atomic uint64_t *_Atomic evu_fork_page;
+static inline bool evu_fork_unchanged(uint64_t generation)
+{
+	return *evu_fork_page == generation;
+}
 
 #endif
