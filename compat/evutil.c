@@ -108,7 +108,16 @@ int evutil_ascii_strncasecmp(const char *str1, const char *str2, size_t n)
 
 int evutil_ascii_strcasecmp(const char *str1, const char *str2)
 {
-	return evutil_ascii_strncasecmp(str1, str2, SIZE_MAX);
+	char a, b;
+
+	/* A list of names is looked through with this: most differ in the first letter. */
+	do {
+		a = *str1++;
+		b = *str2++;
+		if (a != b && lower(a) != lower(b))
+			return lower(a) < lower(b) ? -1 : 1;
+	} while (a != '\0');
+	return 0;
 }
 
 ev_int64_t evutil_strtoll(const char *s, char **endptr, int base)

@@ -17,54 +17,41 @@
 
 enum { WIDTH_MOST = 20 };
 
-/* Where the text goes: as with snprintf what does not fit is only counted. */
-struct target {
-	char *buf;
-	size_t room; /* without the zero at the end */
-	size_t len;
-};
-
-static inline void put_char(struct target *t, char c)
-{
-	if (t->len < t->room)
-		t->buf[t->len] = c;
-	t->len++;
-}
-
-static void put(struct target *t, const char *s, size_t n)
-{
-	if (t->len < t->room)
-		memcpy(t->buf + t->len, s, n < t->room - t->len ? n : t->room - t->len);
-	t->len += n;
-}
-
-static void put_number(struct target *t, uint64_t value, bool negative, int width, char fill)
+/* The text goes to `at`, and up to `end`, in front of the zero. What does not fit is for libc,
+ * which counts it. Each function returns where it got to, or NULL for what is libc's to do. */
+static char *put_number(
+    char *at, const char *end, uint64_t value, bool negative, int width, char fill)
 {
 	char digits[64];
-	char *end = digits + sizeof(digits), *p = end;
+	char *const behind = digits + sizeof(digits);
+	char *p = behind;
 
 	do {
 		*--p = (char)('0' + value % 10);
 		value /= 10;
 	} while (value);
 	if (fill == '0')
-		while (end - p < width - negative)
+		while (behind - p < width - negative)
 			*--p = '0';
 	if (negative)
 		*--p = '-';
-	while (end - p < width)
+	while (behind - p < width)
 		*--p = ' ';
-	while (p < end)
-		put_char(t, *p++);
+	if (behind - p > end - at)
+		return NULL;
+	while (p < behind)
+		*at++ = *p++;
+	return at;
 }
 
-/* One conversion, from behind its percent sign. Where it ends; NULL: it is for libc. */
-static const char *convert(struct target *t, const char *f, va_list *ap)
+/* Any integer, from behind the percent sign; *format goes on to what follows. */
+static char *put_integer(char *at, const char *end, const char **format, va_list *ap)
 {
-	char fill = ' ', c;
+	const char *f = *format;
 	int width = 0, longs = 0;
-	const char *s;
-	int64_t n;
+	bool negative = false;
+	char fill = ' ';
+	uint64_t value;
 
 	if (*f == '0') {
 		fill = '0';
@@ -78,76 +65,96 @@ static const char *convert(struct target *t, const char *f, va_list *ap)
 	}
 	for (; *f == 'l' && longs < 2 && f[-1] != 'z'; f++)
 		longs++;
-	if (width > WIDTH_MOST)
+	if (width > WIDTH_MOST || (*f != 'd' && *f != 'u'))
 		return NULL;
-	switch (*f) {
-	case 'd':
-		n = longs == 0   ? va_arg(*ap, int)
-		    : longs == 1 ? va_arg(*ap, long)
-				 : va_arg(*ap, long long);
-		put_number(t, n < 0 ? -(uint64_t)n : (uint64_t)n, n < 0, width, fill);
-		return f + 1;
-	case 'u':
-		put_number(t,
-		    longs == 0   ? va_arg(*ap, unsigned)
-		    : longs == 1 ? va_arg(*ap, unsigned long)
-				 : va_arg(*ap, unsigned long long),
-		    false, width, fill);
-		return f + 1;
-	case 's':
-		s = va_arg(*ap, const char *);
-		if (width || longs || fill == '0' || !s)
-			return NULL;
-		put(t, s, strlen(s));
-		return f + 1;
-	case 'c':
-		c = (char)va_arg(*ap, int);
-		if (width || longs || fill == '0')
-			return NULL;
-		put_char(t, c);
-		return f + 1;
-	case '%':
-		if (f[-1] != '%')
-			return NULL;
-		put_char(t, '%');
-		return f + 1;
+	*format = f + 1;
+	if (longs)
+		value = va_arg(*ap, unsigned long);
+	else if (*f == 'd')
+		value = (uint64_t)(int64_t)va_arg(*ap, int);
+	else
+		value = va_arg(*ap, unsigned);
+	if (*f == 'd' && (int64_t)value < 0) {
+		negative = true;
+		value = -value;
 	}
-	return NULL;
+	return put_number(at, end, value, negative, width, fill);
 }
 
-/* False: something in the format is for libc. */
-static bool format(struct target *t, const char *f, va_list *ap)
+static inline char *put_string(char *at, const char *end, const char *s)
 {
-	while (f && *f) {
-		size_t len = t->len;
+	size_t n;
 
-		for (; *f && *f != '%'; f++, len++)
-			if (len < t->room)
-				t->buf[len] = *f;
-		t->len = len;
-		if (*f)
-			f = convert(t, f + 1, ap);
+	if (!s)
+		return NULL;
+	n = strlen(s);
+	if (n > (size_t)(end - at))
+		return NULL;
+	return (char *)memcpy(at, s, n) + n;
+}
+
+static inline char *put_char(char *at, const char *end, char c)
+{
+	if (at == end)
+		return NULL;
+	*at = c;
+	return at + 1;
+}
+
+static inline char *put_small(char *at, const char *end, int n)
+{
+	if ((unsigned)n < 10)
+		return put_char(at, end, (char)('0' + n));
+	return put_number(at, end, n < 0 ? -(uint64_t)n : (uint64_t)n, n < 0, 0, ' ');
+}
+
+static char *put_formatted(char *at, const char *end, const char *f, va_list *ap)
+{
+	const char *rest;
+
+	for (; at && *f; f++) {
+		if (*f != '%') {
+			at = put_char(at, end, *f);
+			continue;
+		}
+		switch (*++f) {
+		case 's':
+			at = put_string(at, end, va_arg(*ap, const char *));
+			break;
+		case 'd':
+			at = put_small(at, end, va_arg(*ap, int));
+			break;
+		case 'c':
+			at = put_char(at, end, (char)va_arg(*ap, int));
+			break;
+		case '%':
+			at = put_char(at, end, '%');
+			break;
+		default:
+			rest = f;
+			at = put_integer(at, end, &rest, ap);
+			f = rest - 1;
+		}
 	}
-	return f != NULL;
+	return at;
 }
 
 /* Unlike the C library's, an empty buffer yields 0 and not the length that would be needed, and the
  * last byte is zero whatever the text's length. */
 int evutil_vsnprintf(char *buf, size_t buflen, const char *fmt, va_list ap)
 {
-	struct target t = {.buf = buf, .room = buflen - 1};
 	va_list again;
-	bool done;
+	char *end;
 	int n;
 
 	if (buflen == 0)
 		return 0;
 	va_copy(again, ap);
-	done = format(&t, fmt, &again) && t.len <= INT32_MAX;
+	end = put_formatted(buf, buf + buflen - 1, fmt, &again);
 	va_end(again);
-	if (done) {
-		buf[t.len < t.room ? t.len : t.room] = '\0';
-		n = (int)t.len;
+	if (end && end - buf <= INT32_MAX) {
+		*end = '\0';
+		n = (int)(end - buf);
 	} else {
 		n = vsnprintf(buf, buflen, fmt, ap);
 	}

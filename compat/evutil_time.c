@@ -12,6 +12,7 @@
 #include "evutil_priv.h"
 
 #include <limits.h>
+#include <string.h>
 #include <time.h>
 
 #include "mm.h"
@@ -62,7 +63,11 @@ int evutil_date_rfc1123(char *date, const size_t datelen, const struct tm *tm)
 		last.len = format_date(last.text, sizeof(last.text), gmtime_r(&now, &utc));
 		last.at = now;
 	}
-	return evutil_snprintf(date, datelen, "%s", last.text);
+	if ((size_t)last.len >= datelen)
+		return evutil_snprintf(date, datelen, "%s", last.text);
+	memcpy(date, last.text, (size_t)last.len + 1);
+	date[datelen - 1] = '\0';
+	return last.len;
 }
 
 struct evutil_monotonic_timer *evutil_monotonic_timer_new(void)
