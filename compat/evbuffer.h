@@ -214,6 +214,20 @@ static inline struct evbuffer_chain **evc_slot_with_room(struct evbuffer_chain *
 /* Moves the data to the start of the chain if that makes room for n bytes at a fair price. */
 bool evc_chain_realign(struct evbuffer_chain *chain, size_t n);
 
+/* ---- evbuffer_space.c. Locked. */
+/* Makes room for n bytes in one piece behind the data, or in an empty chain behind it, for which
+ * data may be moved. The chain that has it at its end then; NULL: no memory. */
+struct evbuffer_chain *evc_expand_in_one(struct evbuffer *buf, size_t n);
+/* The same, without a call if it is there: the usual case. */
+static inline struct evbuffer_chain *evc_room_in_one(struct evbuffer *buf, size_t n)
+{
+	struct evbuffer_chain *last = *buf->last_with_datap;
+
+	if (last && last->off && n && evc_chain_room(last) >= n)
+		return last;
+	return evc_expand_in_one(buf, n);
+}
+
 /* ---- evbuffer_net.c: what bufferevents need. Locked; freezes do not apply; callbacks are not
  * invoked, only counted (call evbuffer_invoke_callbacks_ afterwards). */
 

@@ -269,35 +269,58 @@ struct evbuffer_ptr evbuffer_search_eol(struct evbuffer *buf, struct evbuffer_pt
 	return eol_len > 0 ? at : ptr_none();
 }
 
-/* Takes the n bytes of a line and then its end; two steps, each with its callbacks. */
-static char *take_line(struct evbuffer *buf, size_t n, size_t eol_len)
+/* Takes the n bytes of a line and then its end; two steps, if anybody is told of them. */
+static void take_line(struct evbuffer *buf, char *line, size_t n, size_t eol_len)
 {
-	char *line = mm_malloc(n + 1);
-
-	if (!line) {
-		event_warn("%s: no memory for a line", __func__);
-		return NULL;
+	if (!evc_buffer_is_watched(buf) && n < buf->first->off) {
+		memcpy(line, evc_chain_data(buf->first), n);
+		evc_buffer_drain(buf, n + eol_len);
+		evc_buffer_changed(buf);
+	} else {
+		evbuffer_remove(buf, line, n);
+		evbuffer_drain(buf, eol_len);
 	}
-	evbuffer_remove(buf, line, n);
 	line[n] = '\0';
-	evbuffer_drain(buf, eol_len);
-	return line;
+}
+
+/* The length of the first line, and of its end. False: there is none. */
+static bool first_line(
+    struct evbuffer *buf, enum evbuffer_eol_style style, size_t *len, size_t *eol_len)
+{
+	const struct evbuffer_chain *first = buf->first;
+	const char *bytes, *lf;
+	struct evbuffer_ptr at;
+
+	if (style == EVBUFFER_EOL_CRLF && first && first->off && in_memory(first)) {
+		bytes = (const char *)evc_chain_data(first);
+		lf = memchr(bytes, '\n', first->off);
+		if (lf) {
+			*eol_len = lf > bytes && lf[-1] == '\r' ? 2 : 1;
+			*len = (size_t)(lf + 1 - bytes) - *eol_len;
+			return true;
+		}
+	}
+	at = evbuffer_search_eol(buf, NULL, eol_len, style);
+	*len = (size_t)at.pos;
+	return at.pos >= 0;
 }
 
 char *evbuffer_readln(struct evbuffer *buf, size_t *n_read_out, enum evbuffer_eol_style eol_style)
 {
-	struct evbuffer_ptr at = ptr_none();
-	size_t eol_len = 0;
+	size_t n = 0, eol_len = 0;
 	char *line = NULL;
 
 	EVBUFFER_LOCK(buf);
-	if (!buf->freeze_start)
-		at = evbuffer_search_eol(buf, NULL, &eol_len, eol_style);
-	if (at.pos >= 0)
-		line = take_line(buf, (size_t)at.pos, eol_len);
+	if (!buf->freeze_start && first_line(buf, eol_style, &n, &eol_len)) {
+		line = mm_malloc(n + 1);
+		if (line)
+			take_line(buf, line, n, eol_len);
+		else
+			event_warn("%s: no memory for a line", __func__);
+	}
 	EVBUFFER_UNLOCK(buf);
 	if (n_read_out)
-		*n_read_out = line ? (size_t)at.pos : 0;
+		*n_read_out = line ? n : 0;
 	return line;
 }
 

@@ -47,8 +47,7 @@ static bool worth_enlarging(const struct evbuffer_chain *chain, size_t n)
 	       n < EVBUFFER_CHAIN_MAX - chain->off;
 }
 
-/* The chain that has room for n bytes at its end then. NULL: no memory. */
-static struct evbuffer_chain *expand_in_one(struct evbuffer *buf, size_t n)
+struct evbuffer_chain *evc_expand_in_one(struct evbuffer *buf, size_t n)
 {
 	struct evbuffer_chain **slot = buf->last_with_datap;
 	struct evbuffer_chain *chain;
@@ -79,7 +78,7 @@ int evbuffer_expand(struct evbuffer *buf, size_t datlen)
 	struct evbuffer_chain *chain;
 
 	EVBUFFER_LOCK(buf);
-	chain = expand_in_one(buf, datlen);
+	chain = evc_room_in_one(buf, datlen);
 	EVBUFFER_UNLOCK(buf);
 	return chain ? 0 : -1;
 }
@@ -154,7 +153,7 @@ int evbuffer_read_setup_vecs_(struct evbuffer *buf, ev_ssize_t howmuch, struct e
 /* One piece: all the room at its place, which is size or more. */
 static int reserve_one(struct evbuffer *buf, size_t size, struct evbuffer_iovec *vec)
 {
-	struct evbuffer_chain *chain = expand_in_one(buf, size);
+	struct evbuffer_chain *chain = evc_room_in_one(buf, size);
 
 	if (!chain)
 		return -1;

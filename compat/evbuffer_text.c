@@ -15,34 +15,44 @@
 enum { FIRST_GUESS = 64 };
 
 /* The length of the text, or -1. It fitted iff the length is less than the room. */
-EVC_PRINTF(2, 0)
-static int format_into(const struct evbuffer_iovec *room, const char *fmt, va_list ap)
+EVC_PRINTF(3, 0)
+static inline int format_into(
+    const struct evbuffer_chain *chain, size_t room, const char *fmt, va_list ap)
 {
 	va_list again;
 	int n;
 
 	va_copy(again, ap);
-	n = evutil_vsnprintf(room->iov_base, room->iov_len, fmt, again);
+	n = evutil_vsnprintf((char *)evc_chain_data(chain) + chain->off, room, fmt, again);
 	va_end(again);
 	return n;
 }
 
 static int add_formatted(struct evbuffer *buf, const char *fmt, va_list ap)
 {
-	struct evbuffer_iovec room;
-	ev_ssize_t wanted = FIRST_GUESS;
+	struct evbuffer_chain *chain;
+	size_t room, wanted = FIRST_GUESS;
 	int n;
 
+	if (buf->freeze_end)
+		return -1;
 	do {
-		if (evbuffer_reserve_space(buf, wanted, &room, 1) != 1)
+		chain = evc_room_in_one(buf, wanted);
+		if (!chain)
 			return -1;
-		n = format_into(&room, fmt, ap);
+		room = evc_chain_room(chain);
+		n = format_into(chain, room, fmt, ap);
 		if (n < 0)
 			return -1;
-		wanted = (ev_ssize_t)n + 1;
-	} while ((size_t)n >= room.iov_len);
-	room.iov_len = (size_t)n;
-	return evbuffer_commit_space(buf, &room, 1) < 0 ? -1 : n;
+		wanted = (size_t)n + 1;
+	} while ((size_t)n >= room);
+	chain->off += (size_t)n;
+	if (chain != *buf->last_with_datap)
+		evc_advance_last_with_data(buf);
+	buf->total_len += (size_t)n;
+	buf->n_add_for_cb += (size_t)n;
+	evc_buffer_changed(buf);
+	return n;
 }
 
 int evbuffer_add_vprintf(struct evbuffer *buf, const char *fmt, va_list ap)

@@ -533,6 +533,25 @@ START_TEST(test_the_bytes_of_a_file_cannot_be_looked_at)
 }
 END_TEST
 
+START_TEST(test_no_line_ends_in_a_file)
+{
+	struct evbuffer *buf = evbuffer_new(), *used = evbuffer_new();
+	char line_ends[900];
+
+	/* What the file's chain has behind itself is memory that was used. */
+	memset(line_ends, '\n', sizeof(line_ends));
+	ck_assert_int_eq(evbuffer_add(used, line_ends, sizeof(line_ends)), 0);
+	evbuffer_free(used);
+	evbuffer_set_flags(buf, EVBUFFER_FLAG_DRAINS_TO_FD);
+	ck_assert_int_eq(evbuffer_add_file(buf, text_file(100), 0, 100), 0);
+	ck_assert(evc_buffer_starts_in_file(buf));
+	ck_assert_ptr_null(evbuffer_readln(buf, NULL, EVBUFFER_EOL_CRLF));
+	ck_assert_ptr_null(evbuffer_readln(buf, NULL, EVBUFFER_EOL_LF));
+	ck_assert_uint_eq(evbuffer_get_length(buf), 100);
+	evbuffer_free(buf);
+}
+END_TEST
+
 START_TEST(test_a_file_that_became_shorter_gives_nothing)
 {
 	struct io io = open_io();
@@ -586,6 +605,7 @@ static void add_io_case(Suite *s)
 	tcase_add_test(tc, test_a_socket_that_is_full_takes_nothing);
 	tcase_add_test(tc, test_a_file_is_sent_in_its_turn);
 	tcase_add_test(tc, test_the_bytes_of_a_file_cannot_be_looked_at);
+	tcase_add_test(tc, test_no_line_ends_in_a_file);
 	tcase_add_test(tc, test_a_file_that_became_shorter_gives_nothing);
 }
 
