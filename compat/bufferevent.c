@@ -32,7 +32,7 @@ static void high_mark_cb(struct evbuffer *input, const struct evbuffer_cb_info *
 
 static bool at_high_mark(const struct bufferevent *bev)
 {
-	return bev->wm_read.high && evbuffer_get_length(bev->input) >= bev->wm_read.high;
+	return bev->wm_read.high && bev->input->total_len >= bev->wm_read.high;
 }
 
 /* That of high_mark_cb, unless the program has removed it (evbuffer_setcb replaces all callbacks).
@@ -66,7 +66,7 @@ static void readcb_again(struct bufferevent *bev, size_t before, bufferevent_dat
 		entry->flags &= ~CB_UNTOUCHED;
 	if (!at_high_mark(bev) || !(bev->enabled & EV_READ))
 		return;
-	if (evbuffer_get_length(bev->input) < before || bev->readcb != called)
+	if (bev->input->total_len < before || bev->readcb != called)
 		bufferevent_trigger(bev, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
 	else if (entry)
 		entry->flags |= CB_UNTOUCHED;
@@ -76,7 +76,7 @@ static void call_readcb(struct bufferevent *bev, bool unlock)
 {
 	bufferevent_data_cb cb = bev->readcb;
 	void *arg = bev->cbarg;
-	size_t before = evbuffer_get_length(bev->input);
+	size_t before = bev->input->total_len;
 
 	if (unlock)
 		BEV_UNLOCK(bev);

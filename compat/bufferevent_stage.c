@@ -152,7 +152,7 @@ static bool limits_unsent(evutil_socket_t fd)
 
 static bool credit_left(struct evc_stage *stage, evutil_socket_t fd, size_t n)
 {
-	size_t need = n + (evbuffer_get_length(stage->bytes) ? 0 : SEND_WEIGHT);
+	size_t need = n + (stage->bytes->total_len ? 0 : SEND_WEIGHT);
 
 	if (!stage->known)
 		stage->limited = limits_unsent(fd);
@@ -209,7 +209,7 @@ static bool plain(const struct evbuffer *output)
 static bool may_stage(const struct evc_sock *s)
 {
 	const struct bufferevent_private *p = &s->priv;
-	size_t n = evbuffer_get_length(p->bev.output);
+	size_t n = p->bev.output->total_len;
 
 	return n > 0 && n <= STAGE_MOST && p->bev.writecb == base_of(s)->stage.writecb &&
 	       p->bev.ev_write.ev_pri == base_of(s)->event_running_priority && !s->fd_told &&
@@ -224,11 +224,10 @@ static bool put_on_stage(struct evc_sock *s)
 {
 	struct evbuffer *output = s->priv.bev.output;
 	struct evc_stage *stage = stage_of(s);
-	size_t n = evbuffer_get_length(output);
+	size_t n = output->total_len;
 	struct evbuffer_chain *c;
 
-	if (!stage || stage->send || stage->failed ||
-	    evbuffer_get_length(stage->bytes) + n > STAGE_MOST ||
+	if (!stage || stage->send || stage->failed || stage->bytes->total_len + n > STAGE_MOST ||
 	    !credit_left(stage, s->priv.bev.ev_write.ev_fd, n) ||
 	    evbuffer_expand(stage->bytes, n) < 0)
 		return false;
@@ -245,7 +244,7 @@ static void written(struct evc_sock *s)
 	struct bufferevent *bev = &s->priv.bev;
 
 	evbuffer_invoke_callbacks_(bev->output);
-	if (evbuffer_get_length(bev->output) == 0)
+	if (bev->output->total_len == 0)
 		event_del(&bev->ev_write);
 	bufferevent_trigger_nolock_(bev, EV_WRITE, 0);
 }
@@ -254,7 +253,7 @@ static void written(struct evc_sock *s)
 
 static void drop_bytes(struct evc_stage *stage)
 {
-	evc_buffer_drain(stage->bytes, evbuffer_get_length(stage->bytes));
+	evc_buffer_drain(stage->bytes, stage->bytes->total_len);
 }
 
 static void fail(struct evc_stage *stage)
@@ -309,7 +308,7 @@ static bool send_now(struct evc_stage *stage)
 	struct evbuffer_chain *chains[EVU_SEND_VECS];
 	struct iovec vecs[EVU_SEND_VECS];
 
-	while (evbuffer_get_length(stage->bytes)) {
+	while (stage->bytes->total_len) {
 		struct msghdr msg = {.msg_iov = vecs};
 		size_t bytes;
 		ev_ssize_t n;
@@ -367,8 +366,7 @@ static bool more_to_come(const struct event_base *base, struct evc_stage *stage)
 	bool grown = stage->grown;
 
 	stage->grown = false;
-	return grown && base->event_count_active &&
-	       evbuffer_get_length(stage->sock->priv.bev.input) > 0;
+	return grown && base->event_count_active && stage->sock->priv.bev.input->total_len > 0;
 }
 
 void evc_stage_send_all(struct event_base *base)
@@ -383,7 +381,7 @@ void evc_stage_send_all(struct event_base *base)
 		take_result(stage);
 		if (stage->send || more_to_come(base, stage))
 			continue;
-		if (evbuffer_get_length(stage->bytes) == 0)
+		if (stage->bytes->total_len == 0)
 			emptied(stage);
 		else if (!start_send(stage) && send_now(stage))
 			emptied(stage);
@@ -434,14 +432,15 @@ void evc_stage_forked(struct event_base *base)
 /* Only if the kernel is short of memory does a socket not take what it has room for. */
 static void flush(struct evc_stage *stage)
 {
-	struct pollfd fd = {.fd = stage->sock->priv.bev.ev_write.ev_fd, .events = POLLOUT};
+	const evutil_socket_t fd = stage->sock->priv.bev.ev_write.ev_fd;
+	struct pollfd room = {.fd = fd, .events = POLLOUT};
 
 	if (send_now(stage))
 		return;
-	(void)poll(&fd, 1, LAST_PATIENCE);
+	(void)poll(&room, 1, LAST_PATIENCE);
 	if (!send_now(stage))
 		event_warnx("%zu bytes could not be sent to fd %d before it was given up",
-		    evbuffer_get_length(stage->bytes), fd.fd);
+		    stage->bytes->total_len, fd);
 	drop_bytes(stage);
 }
 

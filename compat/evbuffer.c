@@ -146,6 +146,9 @@ size_t evbuffer_get_length(const struct evbuffer *buf)
 {
 	size_t len;
 
+	/* Most often asked, and most often of a buffer without a lock. */
+	if (!buf->lock)
+		return buf->total_len;
 	EVBUFFER_LOCK(buf);
 	len = buf->total_len;
 	EVBUFFER_UNLOCK(buf);

@@ -67,6 +67,17 @@ static void run_callbacks(struct evbuffer *buf, enum cb_round round)
 		evc_sock_output_changed(buf, info.n_added, info.n_deleted);
 }
 
+/* The bufferevent, if nobody else has ever asked to be told. */
+static void tell_sock(struct evbuffer *buf)
+{
+	size_t added = buf->n_add_for_cb, deleted = buf->n_del_for_cb;
+
+	EVBUFFER_ASSERT_LOCKED(buf);
+	buf->n_add_for_cb = buf->n_del_for_cb = 0;
+	if (added || deleted)
+		evc_sock_output_changed(buf, added, deleted);
+}
+
 static void deferred_round(struct event_callback *cb, void *arg)
 {
 	struct evbuffer *buf = arg;
@@ -94,6 +105,10 @@ void evbuffer_invoke_callbacks_(struct evbuffer *buf)
 {
 	if (!evc_buffer_is_watched(buf)) {
 		buf->n_add_for_cb = buf->n_del_for_cb = 0;
+		return;
+	}
+	if (!buf->watch) {
+		tell_sock(buf);
 		return;
 	}
 	if (buf->deferred_cbs)

@@ -25,7 +25,7 @@ static bool is_written_to(const struct evbuffer_chain *chain)
 	return chain->flags & EVBUFFER_MEM_PINNED_R;
 }
 
-static bool any_is_written_to(const struct evbuffer *buf)
+static inline bool any_is_written_to(const struct evbuffer *buf)
 {
 	const struct evbuffer_chain *chain = buf->first;
 
@@ -51,14 +51,10 @@ static int evacuate(struct evbuffer_chain **slot)
 	return 0;
 }
 
-/* Takes the chains that must stay out of the buffer, emptied, as a list. */
-static int set_aside(struct evbuffer *buf, struct evbuffer_chain **aside)
+static int set_written_to_aside(struct evbuffer *buf, struct evbuffer_chain **aside)
 {
 	struct evbuffer_chain *chain, **slot;
 
-	*aside = NULL;
-	if (!any_is_written_to(buf))
-		return 0;
 	for (slot = &buf->first; (chain = *slot); slot = &(*slot)->next) {
 		if (is_written_to(chain) && chain->off && evacuate(slot) < 0)
 			return -1;
@@ -78,6 +74,13 @@ static int set_aside(struct evbuffer *buf, struct evbuffer_chain **aside)
 	}
 	*aside = NULL;
 	return 0;
+}
+
+/* Takes the chains that must stay out of the buffer, emptied, as a list. */
+static inline int set_aside(struct evbuffer *buf, struct evbuffer_chain **aside)
+{
+	*aside = NULL;
+	return any_is_written_to(buf) ? set_written_to_aside(buf, aside) : 0;
 }
 
 static void put_back(struct evbuffer *buf, struct evbuffer_chain *aside)
@@ -137,7 +140,7 @@ static void cut_front(struct evbuffer *buf, size_t n, struct run *run)
 
 static void link_end(struct evbuffer *buf, const struct run *run)
 {
-	struct evbuffer_chain **end = evc_free_trailing_empty(buf);
+	struct evbuffer_chain **end = buf->first ? evc_free_trailing_empty(buf) : &buf->first;
 
 	*end = run->first;
 	buf->last = run->last;
@@ -166,7 +169,7 @@ static void count_moved(struct evbuffer *from, struct evbuffer *to, size_t n)
 /* ---- buffer to buffer */
 
 /* Everything, to one end of outbuf. */
-static int move_all(struct evbuffer *outbuf, struct evbuffer *inbuf, bool to_front)
+static inline int move_all(struct evbuffer *outbuf, struct evbuffer *inbuf, bool to_front)
 {
 	struct evbuffer_chain *aside;
 	struct run run;

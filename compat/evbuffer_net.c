@@ -363,6 +363,10 @@ void evc_buffer_drain(struct evbuffer *buf, size_t n)
 	if (n < first->off) {
 		first->misalign += (ev_off_t)n;
 		first->off -= n;
+	} else if (!first->next && !(first->flags & EVBUFFER_MEM_PINNED_R)) {
+		/* It was the last with data, too: last_with_datap is right. */
+		buf->first = buf->last = NULL;
+		evc_chain_free(first);
 	} else {
 		drain_chains(buf, n);
 	}
