@@ -458,6 +458,37 @@ static void slow_reader_over_tcp(void)
 	slow_reader(true);
 }
 
+/* The program takes back what it had written, while some of that is on its way, and writes
+ * something else. How much had gone is nobody's promise; all of it, and what is written then,
+ * arrives. */
+static void output_taken_back(void)
+{
+	static const char last[] = "something else";
+	const size_t n_last = sizeof(last) - 1;
+	char *got = malloc(MUCH + sizeof(last));
+	size_t n = 0;
+	int peer = start(0), turns = 0;
+
+	MUST(got);
+	stream_add(out(&a), MUCH, 0);
+	settle(base);
+	say("unfrozen: %d", evbuffer_unfreeze(out(&a), 1));
+	say("taken back: %d", evbuffer_drain(out(&a), MUCH));
+	say("left: %zu", evbuffer_get_length(out(&a)));
+	MUST(bufferevent_write(a.bev, last, n_last) == 0);
+	while (turns++ < 20000 && (n < n_last || memcmp(got + n - n_last, last, n_last) != 0)) {
+		ssize_t more = read(peer, got + n, MUCH + sizeof(last) - n);
+
+		n += more > 0 ? (size_t)more : 0;
+		one_pass(base);
+	}
+	say("what was written last came last: %s", yes(n >= n_last && turns <= 20000));
+	say("in front of it what had gone: %s",
+	    yes(n >= n_last && n < MUCH && stream_is(got, n - n_last, 0)));
+	until(base, evbuffer_get_length(out(&a)) == 0);
+	free(got);
+}
+
 /* A reader that stops reading stops its peer, and nothing piles up in between. */
 static void reader_that_stops(void)
 {
@@ -881,6 +912,7 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(much_both_ways_over_tcp),
     DIFF_SCENARIO(slow_reader_over_unix),
     DIFF_SCENARIO(slow_reader_over_tcp),
+    DIFF_SCENARIO(output_taken_back),
     DIFF_SCENARIO(reader_that_stops),
     DIFF_SCENARIO(reader_at_its_high_mark_stops_the_peer),
     DIFF_SCENARIO(ping_pong),
