@@ -230,15 +230,9 @@ static inline void evc_settle(struct event_base *base)
 		evc_settle_now(base);
 }
 
-/* queue.c */
-bool evc_has_events(const struct event_base *base);
-void evc_count_add(struct event_base *base, short flags);
-void evc_count_del(struct event_base *base, short flags);
-void evc_insert_inserted(struct event_base *base, struct event *ev);
-void evc_remove_inserted(struct event_base *base, struct event *ev);
+/* queue.c; see also queue.h */
 /* The short way of event_active_nolock_, for an event of an fd, by the loop's own thread. */
 void evc_activate_io(struct event_base *base, struct event *ev, short res);
-void evc_remove_active(struct event_base *base, struct event_callback *evcb);
 void evc_remove_active_later(struct event_base *base, struct event_callback *evcb);
 void evc_later_to_active(struct event_base *base);
 int event_callback_activate_nolock_(struct event_base *base, struct event_callback *evcb);

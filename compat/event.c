@@ -6,6 +6,7 @@
 
 #include "debug.h"
 #include "evmap.h"
+#include "queue.h"
 #include "timeout.h"
 
 static char self_cbarg;
@@ -167,7 +168,9 @@ static bool add_timeout(
 	}
 	event_debug("event_add: event %p, timeout %ld s %ld us", (void *)ev, (long)tv->tv_sec,
 	    (long)(tv->tv_usec & EVC_USEC_MASK));
-	if (!absolute) {
+	if (!absolute && base->now_us) {
+		at += base->now_us;
+	} else if (!absolute) {
 		struct timeval now = evc_now_to_add(base, (time_t)(at / 1000000));
 
 		at += evc_tv_us(&now);

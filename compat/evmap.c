@@ -16,6 +16,7 @@
 
 #include "debug.h"
 #include "evmap.h"
+#include "queue.h"
 #include "timeout.h"
 
 #define MAX_PER_FD 0xffff
@@ -69,12 +70,11 @@ static struct evc_fd *slot_new(struct evc_fdmap *map)
 	return &slab->slots[map->n_used++];
 }
 
-static struct evc_fd *slot_make(struct event_base *base, evutil_socket_t fd)
+static __attribute__((noinline)) struct evc_fd *slot_missing(
+    struct event_base *base, evutil_socket_t fd)
 {
-	struct evc_fd *slot = slot_find(base, fd);
+	struct evc_fd *slot;
 
-	if (slot)
-		return slot;
 	/* No table is made for a number that cannot be an fd: INT_MAX would be 16 GiB. */
 	if (fd >= base->io.len && fcntl(fd, F_GETFD) < 0)
 		return NULL;
@@ -84,6 +84,13 @@ static struct evc_fd *slot_make(struct event_base *base, evutil_socket_t fd)
 	}
 	base->io.slots[fd] = slot;
 	return slot;
+}
+
+static inline struct evc_fd *slot_make(struct event_base *base, evutil_socket_t fd)
+{
+	struct evc_fd *slot = slot_find(base, fd);
+
+	return slot ? slot : slot_missing(base, fd);
 }
 
 /* Fds whose data moves by itself may never need a poll. NULL: no memory. */
@@ -99,23 +106,31 @@ static unsigned slot_want(const struct evc_fd *slot)
 	return slot->poll ? slot->poll->want : 0;
 }
 
-static unsigned slot_mask(const struct evc_fd *slot)
+static inline unsigned slot_mask(const struct evc_fd *slot)
 {
-	bool in = slot->nread && (!evc_io_reads_itself(slot) || slot->stream->net);
-	bool out = slot->nwrite && !evc_io_sends_itself(slot);
+	unsigned mask = (slot->nread ? POLLIN : 0u) | (slot->nwrite ? POLLOUT : 0u) |
+			(slot->nclose ? POLLRDHUP : 0u);
 
-	return (in ? POLLIN : 0u) | (out ? POLLOUT : 0u) | (slot->nclose ? POLLRDHUP : 0u);
+	if (slot->stream) {
+		if (evc_io_reads_itself(slot) && !slot->stream->net)
+			mask &= ~(unsigned)POLLIN;
+		if (evc_io_sends_itself(slot))
+			mask &= ~(unsigned)POLLOUT;
+	}
+	return mask;
 }
 
 static enum evu_watch slot_watch(const struct evc_fd *slot, unsigned mask)
 {
 	const struct event *ev = LIST_FIRST(&slot->events);
 
-	/* A stream waits for a poll once in a while only. */
-	if (slot->stream && slot->stream->poll_out && mask == POLLOUT && slot->nwrite == 1)
-		return EVU_ONCE;
-	if (evc_io_reads_itself(slot) && mask == POLLIN)
-		return EVU_BESIDE;
+	if (slot->stream) {
+		/* It waits for a poll once in a while only. */
+		if (slot->stream->poll_out && mask == POLLOUT && slot->nwrite == 1)
+			return EVU_ONCE;
+		if (evc_io_reads_itself(slot) && mask == POLLIN)
+			return EVU_BESIDE;
+	}
 	if (ev->ev_events & EV_ET)
 		return EVU_EDGE;
 	if (ev->ev_events & EV_PERSIST || LIST_NEXT(ev, ev_io_next) || slot->nclose)
@@ -215,15 +230,15 @@ static int slot_update(struct event_base *base, struct evc_fd *slot, evutil_sock
 			return new;
 	} else if (slot->poll) {
 		new = slot->poll->want != 0;
-		base->to_settle = true;
 		/* A bufferevent needed it for a moment: when writing began, or the socket was full.
 		 * A listener's belongs to its intake. */
 		if (slot->stream && !slot->stream->net) {
+			base->to_settle = true;
 			evu_poll_drop(slot->poll);
 			mm_free(slot->poll);
 			slot->poll = NULL;
-		} else {
-			evu_poll_park(slot->poll);
+		} else if (evu_poll_park(slot->poll)) {
+			base->to_settle = true;
 		}
 	}
 	if (slot->stream) {
@@ -433,15 +448,10 @@ bool evc_io_active(struct event_base *base, evutil_socket_t fd, short what)
  * about hang-ups. */
 static short meaning(enum evu_method method, unsigned mask)
 {
-	short what = method == EVU_POLL2 ? 0 : EV_ET;
+	short what = (short)((method == EVU_POLL2 ? 0 : EV_ET) | (mask & POLLIN ? EV_READ : 0) |
+			     (mask & POLLOUT ? EV_WRITE : 0) | (mask & POLLRDHUP ? EV_CLOSED : 0));
 
-	if (mask & POLLIN)
-		what |= EV_READ;
-	if (mask & POLLOUT)
-		what |= EV_WRITE;
-	if (mask & POLLRDHUP)
-		what |= EV_CLOSED;
-	if (!(mask & (POLLHUP | POLLERR | POLLNVAL)))
+	if (__builtin_expect(!(mask & (POLLHUP | POLLERR | POLLNVAL)), 1))
 		return what;
 	if (method == EVU_POLL2)
 		return what | EV_READ | EV_WRITE;
@@ -469,7 +479,7 @@ bool evc_io_ready(void *arg, struct evu_poll *poll, unsigned mask)
 	struct evc_fd *slot = slot_find(base, poll->fd);
 	bool heard;
 
-	if (slot->stream && slot->stream->net)
+	if (__builtin_expect(slot->stream && slot->stream->net, 0))
 		slot->stream->passed_over = true;
 	heard = slot_active(base, slot, meaning(evu_engine_method(base->engine), mask));
 

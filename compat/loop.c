@@ -12,6 +12,7 @@
 #include "debug.h"
 #include "evmap.h"
 #include "stream.h"
+#include "queue.h"
 #include "timeout.h"
 
 /* Runs a signal event's callback as often as the signal came, unless it is deleted or the loop
@@ -200,12 +201,19 @@ static int run_active(struct event_base *base)
 	return count;
 }
 
+/* True iff some base has signals to collect. */
+static inline bool signals_came(const struct event_base *base)
+{
+	return __builtin_expect(evc_signal_any || base->sig.any_left, 0);
+}
+
 /* How long the engine may sleep, in ns; -1: for ever. */
 static int64_t may_sleep(struct event_base *base, int flags)
 {
 	int64_t sleep_ns;
 
-	if (base->event_count_active || flags & EVLOOP_NONBLOCK || evc_signal_pending(base))
+	if (base->event_count_active || flags & EVLOOP_NONBLOCK ||
+	    (signals_came(base) && evc_signal_pending(base)))
 		return 0;
 	/* What the callbacks took is not slept over. (Stock counts from before they ran.) */
 	evc_time_forget(base);
@@ -227,7 +235,8 @@ static int turn(struct event_base *base, int flags)
 	if (evu_link_linked(&base->to_send))
 		evc_sock_send_all(base);
 	sleep_ns = may_sleep(base, flags);
-	evc_later_to_active(base);
+	if (!TAILQ_EMPTY(&base->active_later_queue))
+		evc_later_to_active(base);
 	evc_time_forget(base);
 	rc = evu_engine_turn(base->engine, sleep_ns);
 	base->is_notify_pending = 0;
@@ -236,8 +245,10 @@ static int turn(struct event_base *base, int flags)
 		return -1;
 	}
 	evc_time_update(base);
-	evc_timeout_expire(base);
-	evc_signal_collect(base);
+	if (evu_heap_top(&base->timeheap))
+		evc_timeout_expire(base);
+	if (signals_came(base))
+		evc_signal_collect(base);
 	if (base->event_count_active) {
 		int n = run_active(base);
 

@@ -2,69 +2,8 @@
 /*
  * The queues of callbacks that wait to be run, and the counts of what the base has.
  */
-#include "base.h"
+#include "queue.h"
 #include "timeout.h"
-
-bool evc_has_events(const struct event_base *base)
-{
-	return base->virtual_event_count > 0 || base->event_count > 0;
-}
-
-static void raise_max(int *max, int value)
-{
-	if (*max < value)
-		*max = value;
-}
-
-void evc_count_add(struct event_base *base, short flags)
-{
-	base->event_count += !(flags & EVLIST_INTERNAL);
-	raise_max(&base->event_count_max, base->event_count);
-}
-
-void evc_count_del(struct event_base *base, short flags)
-{
-	base->event_count -= !(flags & EVLIST_INTERNAL);
-}
-
-void evc_insert_inserted(struct event_base *base, struct event *ev)
-{
-	evc_assert(!(ev->ev_flags & EVLIST_INSERTED));
-	evc_count_add(base, ev->ev_flags);
-	ev->ev_flags |= EVLIST_INSERTED;
-}
-
-void evc_remove_inserted(struct event_base *base, struct event *ev)
-{
-	evc_assert(ev->ev_flags & EVLIST_INSERTED);
-	evc_count_del(base, ev->ev_flags);
-	ev->ev_flags &= ~EVLIST_INSERTED;
-}
-
-static void count_active(struct event_base *base, struct event_callback *evcb)
-{
-	evc_assert(evcb->evcb_pri < base->nactivequeues);
-	evc_count_add(base, evcb->evcb_flags);
-	base->event_count_active++;
-	raise_max(&base->event_count_active_max, base->event_count_active);
-}
-
-static void insert_active(struct event_base *base, struct event_callback *evcb)
-{
-	count_active(base, evcb);
-	base->n_activated++;
-	evcb->evcb_flags |= EVLIST_ACTIVE;
-	TAILQ_INSERT_TAIL(&base->activequeues[evcb->evcb_pri], evcb, evcb_active_next);
-}
-
-void evc_remove_active(struct event_base *base, struct event_callback *evcb)
-{
-	evc_assert(evcb->evcb_flags & EVLIST_ACTIVE);
-	evc_count_del(base, evcb->evcb_flags);
-	evcb->evcb_flags &= ~EVLIST_ACTIVE;
-	base->event_count_active--;
-	TAILQ_REMOVE(&base->activequeues[evcb->evcb_pri], evcb, evcb_active_next);
-}
 
 void evc_remove_active_later(struct event_base *base, struct event_callback *evcb)
 {
@@ -92,16 +31,16 @@ void evc_activate_io(struct event_base *base, struct event *ev, short res)
 {
 	const short not_idle = EVLIST_FINALIZING | EVLIST_ACTIVE | EVLIST_ACTIVE_LATER;
 
-	if (ev->ev_flags & not_idle) {
+	if (__builtin_expect(ev->ev_flags & not_idle, 0)) {
 		event_active_nolock_(ev, res, 1);
 		return;
 	}
 	event_debug("event %p (fd %d) is ready, res %d, callback %p", (void *)ev, ev->ev_fd, res,
 	    (void *)(uintptr_t)ev->ev_callback);
 	ev->ev_res = res;
-	if (ev->ev_pri < base->event_running_priority)
+	if (__builtin_expect(ev->ev_pri < base->event_running_priority, 0))
 		base->event_continue = 1;
-	insert_active(base, &ev->ev_evcallback);
+	evc_insert_active(base, &ev->ev_evcallback);
 }
 
 /* 1 if it is newly scheduled; 0 if it was already, or is being finalized. */
@@ -116,7 +55,7 @@ int event_callback_activate_nolock_(struct event_base *base, struct event_callba
 		evc_remove_active_later(base, evcb);
 		newly = 0;
 	}
-	insert_active(base, evcb);
+	evc_insert_active(base, evcb);
 	if (evc_must_notify(base))
 		evc_notify(base);
 	return newly;
@@ -127,7 +66,7 @@ int event_callback_activate_later_nolock_(struct event_base *base, struct event_
 	EVBASE_ASSERT_LOCKED(base);
 	if (evcb->evcb_flags & (EVLIST_ACTIVE | EVLIST_ACTIVE_LATER))
 		return 0;
-	count_active(base, evcb);
+	evc_count_active(base, evcb);
 	evcb->evcb_flags |= EVLIST_ACTIVE_LATER;
 	TAILQ_INSERT_TAIL(&base->active_later_queue, evcb, evcb_active_next);
 	if (evc_must_notify(base))

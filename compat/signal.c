@@ -19,7 +19,7 @@
 #include "evmap.h"
 
 static _Atomic int caught[EVC_NSIG];
-static _Atomic int any;          /* some counter is not 0 */
+_Atomic int evc_signal_any;      /* some counter is not 0 */
 static _Atomic int wake_fd = -1; /* of the preferred base's engine */
 static _Atomic int in_handler;   /* threads that may be about to write to it */
 
@@ -35,7 +35,7 @@ static void handler(int sig)
 	int fd;
 
 	caught[sig]++;
-	any = 1;
+	evc_signal_any = 1;
 	in_handler++;
 	fd = wake_fd;
 	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
@@ -49,9 +49,9 @@ static void leave_caught(struct event_base *base)
 {
 	int sig;
 
-	if (!any)
+	if (!evc_signal_any)
 		return;
-	any = 0;
+	evc_signal_any = 0;
 	for (sig = 1; sig < EVC_NSIG; sig++)
 		base->sig.left[sig] += atomic_exchange(&caught[sig], 0);
 	base->sig.any_left = 1;
@@ -91,7 +91,7 @@ static void forget_caught(void)
 {
 	int sig;
 
-	any = 0;
+	evc_signal_any = 0;
 	for (sig = 0; sig < EVC_NSIG; sig++)
 		caught[sig] = 0;
 }
@@ -170,7 +170,7 @@ int evc_signal_release(struct event_base *base, int sig)
 
 bool evc_signal_pending(const struct event_base *base)
 {
-	return (any && preferred == base) || base->sig.any_left;
+	return (evc_signal_any && preferred == base) || base->sig.any_left;
 }
 
 /* How often a signal came for this base since it was asked last. */
@@ -192,7 +192,7 @@ void evc_signal_collect(struct event_base *base)
 		return;
 	EVLOCK_LOCK(lock, 0);
 	if (preferred == base)
-		any = 0;
+		evc_signal_any = 0;
 	base->sig.any_left = 0;
 	for (sig = 1; sig < EVC_NSIG; sig++)
 		n[sig] = take(base, sig);

@@ -30,6 +30,8 @@ int evc_signal_catch(struct event_base *base, int sig);
 int evc_signal_release(struct event_base *base, int sig);
 /* This base gets the signals from now on. */
 void evc_signal_prefer(struct event_base *base);
+/* Some signal came that was not collected yet. */
+extern __attribute__((visibility("hidden"))) _Atomic int evc_signal_any;
 /* True iff signals came for this base that were not collected yet. */
 bool evc_signal_pending(const struct event_base *base);
 /* Makes the events of signals that came active. */

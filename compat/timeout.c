@@ -10,14 +10,15 @@
  * The clock is CLOCK_MONOTONIC, read once a turn; between two polls the cached time is used, as
  * libevent does. Outside the loop there is no cached time, and reading the clock costs more than
  * adding a timer: there the coarse clock is read, which is behind by up to one tick, and the tick
- * is added, so no timer is early, unless the kernel is late with its tick: under a hypervisor by some
- * milliseconds. (Stock uses the coarse clock everywhere.) Short intervals, and all with
+ * is added, so no timer is early, unless the kernel is late with its tick: under a hypervisor by
+ * some milliseconds. (Stock uses the coarse clock everywhere.) Short intervals, and all with
  * EVENT_BASE_FLAG_PRECISE_TIMER, go by the fine clock there too.
  */
 #include <errno.h>
 #include <time.h>
 
 #include "debug.h"
+#include "queue.h"
 #include "timeout.h"
 
 /* How often the offset of the wall clock is looked at again. */
@@ -36,16 +37,7 @@ static struct event *of_pos(int *pos)
 	return evu_container_of(pos, struct event, ev_heap_pos);
 }
 
-bool evc_is_common(const struct event_base *base, const struct timeval *tv)
-{
-	long usec = tv->tv_usec;
-
-	if ((usec & EVC_COMMON_MASK) != EVC_COMMON_MAGIC)
-		return false;
-	return (usec & EVC_COMMON_IDX_MASK) >> EVC_COMMON_IDX_SHIFT < base->n_commons;
-}
-
-int64_t evc_interval_us(const struct event_base *base, const struct timeval *tv)
+int64_t evc_odd_interval_us(const struct event_base *base, const struct timeval *tv)
 {
 	const int64_t far_s = EVC_FAR_US / 1000000;
 	int64_t s = tv->tv_sec, us = tv->tv_usec;
@@ -66,26 +58,39 @@ static struct evc_common *common_of(const struct event_base *base, const struct 
 	return base->commons[(tv->tv_usec & EVC_COMMON_IDX_MASK) >> EVC_COMMON_IDX_SHIFT];
 }
 
-static int64_t clock_us(struct event_base *base)
+static void sync_clocks(struct event_base *base, const struct timeval *mono)
 {
-	struct timeval tv;
+	struct timeval wall;
 
-	evutil_gettime_monotonic_(&base->monotonic_timer, &tv);
-	return evc_tv_us(&tv);
+	evutil_gettimeofday(&wall, NULL);
+	evutil_timersub(&wall, mono, &base->tv_clock_diff);
+	base->clock_diff_at_us = evc_tv_us(mono);
+}
+
+/* Reads the clock. What a base without a monotonic clock does is left to evutil. */
+static inline int64_t clock_us(struct event_base *base, struct timeval *tv)
+{
+	int clock = base->monotonic_timer.monotonic_clock;
+	struct timespec ts;
+	int64_t us;
+
+	if (clock < 0 || clock_gettime(clock, &ts) < 0) {
+		evutil_gettime_monotonic_(&base->monotonic_timer, tv);
+	} else {
+		tv->tv_sec = ts.tv_sec;
+		tv->tv_usec = (uint32_t)ts.tv_nsec / 1000;
+	}
+	us = evc_tv_us(tv);
+	if (__builtin_expect(us >= base->clock_diff_at_us + CLOCK_SYNC_US, 0))
+		sync_clocks(base, tv);
+	return us;
 }
 
 int64_t evc_now(struct event_base *base)
 {
-	int64_t us = base->now_us ? base->now_us : clock_us(base);
+	struct timeval tv;
 
-	if (!base->now_us && us >= base->clock_diff_at_us + CLOCK_SYNC_US) {
-		struct timeval wall, mono = evc_us_tv(us);
-
-		evutil_gettimeofday(&wall, NULL);
-		evutil_timersub(&wall, &mono, &base->tv_clock_diff);
-		base->clock_diff_at_us = us;
-	}
-	return us;
+	return base->now_us ? base->now_us : clock_us(base, &tv);
 }
 
 /* One step of the coarse clock, rounded up. */
@@ -120,28 +125,14 @@ struct timeval evc_now_to_add(struct event_base *base, time_t interval_s)
 	return tv;
 }
 
-void evc_time_forget(struct event_base *base)
-{
-	base->now_us = 0;
-	/* Only bases without a lock ever write it: others read it without one. */
-	if (base->quick)
-		base->quick = false;
-}
-
 void evc_time_update(struct event_base *base)
 {
 	evc_time_forget(base);
 	if (base->flags & EVENT_BASE_FLAG_NO_CACHE_TIME)
 		return;
-	base->now_us = evc_now(base);
-	base->now_tv = evc_us_tv(base->now_us);
+	base->now_us = clock_us(base, &base->now_tv);
 	if (!base->th_base_lock && !event_debug_mode_on_)
 		base->quick = true;
-}
-
-int evc_timeout_reserve(struct event_base *base)
-{
-	return evu_heap_reserve(&base->timeheap, base->timeheap.len + 1);
 }
 
 /* The queue's own event waits for the queue's first. */
@@ -281,11 +272,8 @@ static void expire(struct event *ev)
 void evc_timeout_expire(struct event_base *base)
 {
 	struct evu_heap *h = &base->timeheap;
-	int64_t now;
+	int64_t now = evc_now(base);
 
-	if (!evu_heap_top(h))
-		return;
-	now = evc_now(base);
 	while (evu_heap_top(h) && evu_heap_top(h)->key <= now) {
 		if (!settle_top(h))
 			expire(of_pos(evu_heap_top(h)->pos));

@@ -19,7 +19,14 @@
 #define EVC_COMMON_IDX_MASK 0x0ff00000
 #define EVC_MAX_COMMONS 256
 
-bool evc_is_common(const struct event_base *base, const struct timeval *tv);
+static inline bool evc_is_common(const struct event_base *base, const struct timeval *tv)
+{
+	long usec = tv->tv_usec;
+
+	if ((usec & EVC_COMMON_MASK) != EVC_COMMON_MAGIC)
+		return false;
+	return (usec & EVC_COMMON_IDX_MASK) >> EVC_COMMON_IDX_SHIFT < base->n_commons;
+}
 
 /* Intervals and deadlines are kept within this: it can be added to a few times. */
 #define EVC_FAR_US (INT64_MAX / 8)
@@ -38,18 +45,35 @@ static inline struct timeval evc_us_tv(int64_t us)
 
 /* A program's interval: any timeval, also one with more than a second, or less than none, in
  * tv_usec; or a common timeout. */
-int64_t evc_interval_us(const struct event_base *base, const struct timeval *tv);
+int64_t evc_odd_interval_us(const struct event_base *base, const struct timeval *tv);
+static inline int64_t evc_interval_us(const struct event_base *base, const struct timeval *tv)
+{
+	if ((uint64_t)tv->tv_usec < 1000000 && (uint64_t)tv->tv_sec <= EVC_FAR_US / 1000000)
+		return tv->tv_sec * 1000000 + tv->tv_usec;
+	return evc_odd_interval_us(base, tv);
+}
 
 /* The cached time where there is one, else the clock's. Never 0. */
 int64_t evc_now(struct event_base *base);
 /* What a new interval of so many seconds starts from. */
 struct timeval evc_now_to_add(struct event_base *base, time_t interval_s);
-void evc_time_forget(struct event_base *base);
+static inline void evc_time_forget(struct event_base *base)
+{
+	base->now_us = 0;
+	/* Only bases without a lock ever write it: others read it without one. */
+	if (base->quick)
+		base->quick = false;
+}
 void evc_time_update(struct event_base *base);
 
 /* Room for one more deadline: 0 or -1. evc_timeout_set needs it where the event has no deadline
  * yet. */
-int evc_timeout_reserve(struct event_base *base);
+static inline int evc_timeout_reserve(struct event_base *base)
+{
+	struct evu_heap *h = &base->timeheap;
+
+	return h->len < h->cap ? 0 : evu_heap_reserve(h, h->len + 1);
+}
 /* Gives ev the deadline `at_us`; `tv` says which queue, if it is a common timeout. Returns true iff
  * the loop may have to wake earlier than it thinks. */
 bool evc_timeout_set(

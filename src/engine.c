@@ -21,7 +21,6 @@
 
 #include "poll.h"
 #include "request.h"
-#include "wake.h"
 
 /* An embedder with an allocator defines its own. */
 __attribute__((weak)) const struct evu_mem evu_mem = {malloc, calloc, realloc, free};
@@ -48,6 +47,11 @@ const char *evu_method_name(enum evu_method method)
 enum evu_method evu_engine_method(const struct evu_engine *e)
 {
 	return e->method;
+}
+
+static inline bool unsettled(const struct evu_engine *e)
+{
+	return __builtin_expect(e->unsettled || e->handoff, 0);
 }
 
 /* All that has to be cancelled is queued: nothing that was given up may make progress when the
@@ -246,12 +250,12 @@ int evu_engine_reinit(struct evu_engine *e)
 
 void evu_engine_enter(struct evu_engine *e)
 {
-	e->looping = true;
+	e->looper = evu_thread_id();
 }
 
 void evu_engine_leave(struct evu_engine *e, bool rest)
 {
-	e->looping = false;
+	e->looper = 0;
 	if (!e->ring || e->ring->ops->any_thread || !ours(e))
 		return;
 	queue_cancels(e);
@@ -280,15 +284,15 @@ bool evu_engine_asleep(const struct evu_engine *e)
 
 bool evu_engine_unsettled(const struct evu_engine *e)
 {
-	return e->unsettled || e->handoff;
+	return unsettled(e);
 }
 
 bool evu_engine_settle(struct evu_engine *e)
 {
-	if (!evu_engine_unsettled(e))
+	if (!unsettled(e))
 		return true;
 	evu_engine_guard(e);
-	if (!e->ring || !evu_engine_unsettled(e))
+	if (!e->ring || !unsettled(e))
 		return true;
 	if (!ours(e))
 		return false;
@@ -302,8 +306,17 @@ bool evu_engine_settle(struct evu_engine *e)
 	return true;
 }
 
+/* True iff ring_ready has nothing to do, as in nearly every turn. */
+static inline bool ring_is_ready(const struct evu_engine *e)
+{
+	return __builtin_expect(e->ring && e->generation == evu_fork_generation() && e->looper &&
+				    e->owner == e->looper && e->wake.fd >= 0 &&
+				    !(e->spare && e->moving),
+	    1);
+}
+
 /* A ring that this thread may use. */
-static int ring_ready(struct evu_engine *e)
+static __attribute__((noinline)) int ring_ready(struct evu_engine *e)
 {
 	int rc = 0;
 
@@ -336,7 +349,7 @@ static int ring_ready(struct evu_engine *e)
 
 /* We have the lock again, or are being cancelled and have it for a moment. Who waits for us to
  * settle looks again when we give it up: by then it is done, or we sleep anew, or are gone. */
-static void awake(struct evu_engine *e)
+static inline void awake(struct evu_engine *e)
 {
 	if (e->hooks->lock)
 		e->hooks->lock(e->arg);
@@ -350,7 +363,7 @@ static void cancelled(void *arg)
 	struct evu_engine *e = arg;
 
 	awake(e);
-	e->looping = false;
+	e->looper = 0;
 	if (e->hooks->unlock)
 		e->hooks->unlock(e->arg);
 }
@@ -397,8 +410,9 @@ static int ring_wait(struct evu_engine *e, int64_t timeout_ns)
 	if (e->hooks->unlock)
 		e->hooks->unlock(e->arg);
 	pthread_cleanup_push(cancelled, e);
-	rc = e->spin_ns && timeout_ns ? spin_wait(e, timeout_ns)
-				      : e->ring->ops->wait(e->ring, timeout_ns);
+	rc = __builtin_expect(e->spin_ns != 0, 0) && timeout_ns
+		 ? spin_wait(e, timeout_ns)
+		 : e->ring->ops->wait(e->ring, timeout_ns);
 	pthread_cleanup_pop(0);
 	awake(e);
 	return rc;
@@ -424,7 +438,7 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	if (rc < 0)
 		return rc;
 	/* What could not be armed, for want of memory, is tried again soon. */
-	if ((evu_link_linked(&e->pending) || evu_link_linked(&e->starting)) &&
+	if (__builtin_expect(evu_link_linked(&e->pending) || evu_link_linked(&e->starting), 0) &&
 	    (timeout_ns < 0 || timeout_ns > RETRY_NS))
 		timeout_ns = RETRY_NS;
 	/* What this ring does not do has been told already. */
@@ -451,12 +465,12 @@ static int any_ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	bool replaced = false;
 
 	for (;;) {
-		int rc = ring_ready(e);
+		int rc = ring_is_ready(e) ? 0 : ring_ready(e);
 
 		if (rc < 0)
 			return rc;
 		rc = ring_turn(e, timeout_ns);
-		if (rc == 0)
+		if (__builtin_expect(rc == 0, 1))
 			return 0;
 		e->no_parking |= rc == -ESTALE;
 		rc = ring_replace(e, replaced || for_ever(rc));
@@ -503,7 +517,7 @@ int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 		blind = false;
 		/* What other threads dropped while we slept takes effect before anything else
 		 * happens. */
-		if (evu_engine_unsettled(e))
+		if (unsettled(e))
 			(void)evu_engine_settle(e);
 		/* Hot fds that cannot be asked about have to be armed anew before this turn can
 		 * tell of them. */

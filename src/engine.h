@@ -234,8 +234,9 @@ int evu_poll_want(struct evu_poll *poll, unsigned mask, enum evu_watch watch, bo
 /* Nothing of this fd is told any more. Takes effect in the kernel with evu_engine_settle. */
 void evu_poll_drop(struct evu_poll *poll);
 /* The same for a poll that may come back: its registration may stay in the kernel, where that keeps
- * no file open, until evu_poll_drop or the engine's end. */
-void evu_poll_park(struct evu_poll *poll);
+ * no file open, until evu_poll_drop or the engine's end. True iff evu_engine_settle has something
+ * to do. */
+bool evu_poll_park(struct evu_poll *poll);
 
 /* ---- data */
 

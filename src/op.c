@@ -27,7 +27,7 @@ void evu_op_pool_fini(struct evu_op_pool *pool)
 	evu_op_pool_init(pool);
 }
 
-int evu_op_pool_grow(struct evu_op_pool *pool)
+static int pool_grow(struct evu_op_pool *pool)
 {
 	struct evu_op *slab;
 	uint32_t i;
@@ -55,21 +55,12 @@ int evu_op_pool_grow(struct evu_op_pool *pool)
 	return 0;
 }
 
-int evu_op_reserve(struct evu_op_pool *pool, uint32_t n)
+int evu_op_grow(struct evu_op_pool *pool, uint32_t n)
 {
 	while (pool->n_free < n)
-		if (evu_op_pool_grow(pool) < 0)
+		if (pool_grow(pool) < 0)
 			return -1;
 	return 0;
-}
-
-void evu_op_put(struct evu_op_pool *pool, struct evu_op *op)
-{
-	assert(op->state == EVU_OP_IDLE && !op->handed);
-	op->handler = NULL;
-	op->next = pool->free;
-	pool->free = op;
-	pool->n_free++;
 }
 
 void evu_op_disarmed(struct evu_op_pool *pool, struct evu_op *op)

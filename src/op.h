@@ -69,12 +69,23 @@ void evu_op_pool_init(struct evu_op_pool *pool);
 /* Frees all ops, whatever their state: the ring must be closed. */
 void evu_op_pool_fini(struct evu_op_pool *pool);
 
+/* What evu_op_reserve does when there are fewer. */
+int evu_op_grow(struct evu_op_pool *pool, uint32_t n);
 /* Makes sure of n free ops. 0, or -1 when there is no memory. */
-int evu_op_reserve(struct evu_op_pool *pool, uint32_t n);
-/* More free ops. 0, or -1 when there is no memory. */
-int evu_op_pool_grow(struct evu_op_pool *pool);
+static inline int evu_op_reserve(struct evu_op_pool *pool, uint32_t n)
+{
+	return pool->n_free < n ? evu_op_grow(pool, n) : 0;
+}
+
 /* An op that was not armed after all goes back. */
-void evu_op_put(struct evu_op_pool *pool, struct evu_op *op);
+static inline void evu_op_put(struct evu_op_pool *pool, struct evu_op *op)
+{
+	assert(op->state == EVU_OP_IDLE && !op->handed);
+	op->handler = NULL;
+	op->next = pool->free;
+	pool->free = op;
+	pool->n_free++;
+}
 
 /* ARMED -> IDLE: the request was refused. The op stays its owner's. */
 void evu_op_disarmed(struct evu_op_pool *pool, struct evu_op *op);
@@ -98,7 +109,7 @@ static inline struct evu_op *evu_op_get(
 {
 	struct evu_op *op;
 
-	if (!pool->free && evu_op_pool_grow(pool) < 0)
+	if (evu_op_reserve(pool, 1) < 0)
 		return NULL;
 	op = pool->free;
 	pool->free = op->next;
@@ -156,12 +167,8 @@ static inline void evu_op_tell(struct evu_op_pool *pool, struct evu_op *op, int 
 	pool->in_flight--;
 	if (op->handler)
 		op->handler(op, op->ctx, res, false);
-	if (op->handed)
-		return;
-	op->handler = NULL;
-	op->next = pool->free;
-	pool->free = op;
-	pool->n_free++;
+	if (!op->handed)
+		evu_op_put(pool, op);
 }
 
 /* A completion for `tag`. Unknown and outdated tags are ignored. */

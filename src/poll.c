@@ -38,7 +38,6 @@
 #include <sys/stat.h>
 
 #include "request.h"
-#include "wake.h"
 
 #define TOLD (POLLERR | POLLHUP)
 
@@ -165,13 +164,13 @@ static void on_completion(struct evu_op *op, void *ctx, int res, bool more)
 	struct evu_engine *e = p->engine;
 
 	assert(p->op == op);
-	if (p->parked) {
+	if (__builtin_expect(p->parked, 0)) {
 		unpark(e, p, more);
 		return;
 	}
 	if (!more)
 		release(e, p);
-	if (p == &e->wake) {
+	if (__builtin_expect(p == &e->wake, 0)) {
 		woken(e);
 		return;
 	}
@@ -295,7 +294,7 @@ static void disarm(struct evu_engine *e, struct evu_poll *p)
 	release(e, p);
 	evu_op_orphan(op);
 	if (!e->ring->ops->any_thread && !evu_engine_owned(e, evu_thread_id())) {
-		if (e->looping)
+		if (e->looper)
 			evu_op_hand(&e->handoff, op);
 		else
 			evu_engine_abandon(e);
@@ -523,7 +522,7 @@ int evu_poll_want(struct evu_poll *p, unsigned mask, enum evu_watch watch, bool 
 	int rc;
 
 	assert(mask && p->fd >= 0);
-	evu_engine_guard(e);
+	evu_engine_see_fork(e);
 	if (watched_as(p, mask, watch))
 		return 0;
 	/* Memory is for this call to ask for: arming and telling come later, and have nobody to
@@ -560,21 +559,17 @@ void evu_poll_calm(struct evu_poll *p)
 		pend(p->engine, p);
 }
 
-void evu_poll_drop(struct evu_poll *p)
+static inline void drop(struct evu_engine *e, struct evu_poll *p)
 {
-	struct evu_engine *e = p->engine;
-
-	if (!p->want && !p->parked)
-		return;
-	evu_engine_guard(e);
-	evu_link_remove(&p->pending);
 	hot_remove(e, p);
 	p->bare = false;
-	disarm(e, p);
+	if (p->op)
+		disarm(e, p);
 	/* Also for a request that an earlier want() replaced. */
 	e->unsettled |= e->unflushed;
-	/* A ring that had to be given up put the poll on the list again. */
-	evu_link_remove(&p->pending);
+	/* After disarm(): a ring that had to be given up puts the poll on the list. */
+	if (evu_link_linked(&p->pending))
+		evu_link_remove(&p->pending);
 	/* Not by `parked`: a ring that is given up, or a fork that was just noticed, ends that. */
 	e->npolls -= p->want != 0;
 	e->nparked -= p->parked;
@@ -582,12 +577,20 @@ void evu_poll_drop(struct evu_poll *p)
 	p->want = 0;
 }
 
+void evu_poll_drop(struct evu_poll *p)
+{
+	if (!p->want && !p->parked)
+		return;
+	evu_engine_see_fork(p->engine);
+	drop(p->engine, p);
+}
+
 /* What is ready to be written is told at once, so parking would not last. */
 static bool may_park(const struct evu_engine *e, const struct evu_poll *p)
 {
 	/* Other threads may close what they have deleted, and open something else. */
-	return !e->hooks->lock && e->ring && e->ring->ops->lets_go && !e->no_parking && p->op &&
-	       p->hot < 0 && !(p->want & POLLOUT);
+	return p->op && !(p->want & POLLOUT) && !e->hooks->lock && e->ring &&
+	       e->ring->ops->lets_go && !e->no_parking && p->hot < 0;
 }
 
 /*
@@ -597,21 +600,22 @@ static bool may_park(const struct evu_engine *e, const struct evu_poll *p)
  * that fails, because the number is closed but the file is not, there is a new epoll set (see
  * ring_readiness.c), once, and no parking any more.
  */
-void evu_poll_park(struct evu_poll *p)
+bool evu_poll_park(struct evu_poll *p)
 {
 	struct evu_engine *e = p->engine;
 
 	if (!p->want)
-		return;
-	evu_engine_guard(e);
+		return e->unsettled || e->handoff;
+	evu_engine_see_fork(e);
 	if (!may_park(e, p) || p->tired) {
 		p->tired -= p->tired > 0;
-		evu_poll_drop(p);
-		return;
+		drop(e, p);
+		return e->unsettled || e->handoff;
 	}
 	evu_link_remove(&p->pending);
 	p->parked = true;
 	p->want = 0;
 	e->nparked++;
 	e->npolls--;
+	return e->unsettled || e->handoff;
 }

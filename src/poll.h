@@ -9,6 +9,7 @@
 #include "engine.h"
 #include "op.h"
 #include "ring.h"
+#include "wake.h"
 
 struct evu_engine {
 	const struct evu_hooks *hooks;
@@ -22,10 +23,10 @@ struct evu_engine {
 	unsigned methods;       /* those allowed */
 	struct evu_op_pool pool;
 
-	uint64_t owner; /* evu_thread_id() of the thread that enabled the ring; 0: nobody yet */
+	uint64_t owner;  /* evu_thread_id() of the thread that enabled the ring; 0: nobody yet */
+	uint64_t looper; /* that of the thread between enter and leave; 0: none is */
 	uint64_t generation; /* evu_fork_generation() of the process that opened the ring */
 	int64_t spin_ns;     /* how long it looks before it sleeps */
-	bool looping;        /* between enter and leave */
 	bool asleep;         /* the owner is in ring->wait() without the lock, and may sleep */
 	bool broken;         /* the ring answered that it cannot go on */
 
@@ -91,6 +92,13 @@ void evu_poll_take_handoff(struct evu_engine *e);
 void evu_poll_rest(struct evu_engine *e);
 /* The ring is closed: every request is over, all that is wanted is to be armed anew. */
 void evu_poll_ring_lost(struct evu_engine *e);
+
+/* What evu_engine_guard does, with the test in place. */
+static inline void evu_engine_see_fork(struct evu_engine *e)
+{
+	if (__builtin_expect(e->generation != evu_fork_generation(), 0))
+		evu_engine_guard(e);
+}
 
 static inline bool evu_engine_owned(const struct evu_engine *e, uint64_t thread)
 {

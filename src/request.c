@@ -81,7 +81,7 @@ void evu_request_drop(struct evu_request *r)
 	if (!r->op)
 		return;
 	/* Nobody will come to cancel it: the ring itself has to go. */
-	if (!e->looping && !evu_engine_owned(e, evu_thread_id()))
+	if (!e->looper && !evu_engine_owned(e, evu_thread_id()))
 		evu_engine_abandon(e);
 	else
 		e->unsettled = true;

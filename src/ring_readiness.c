@@ -143,15 +143,13 @@ static int epoll_cancel(struct evu_ring *ring, struct evu_op *op)
 
 /* Room for everything to fire at once: what is ready is told in one turn. Without memory it is told
  * in several. */
-static void epoll_grow(struct ring_epoll *r)
+static __attribute__((noinline, cold)) void epoll_grow(struct ring_epoll *r)
 {
 	uint32_t cap = r->cap;
 	struct epoll_event *events;
 
 	while (cap < r->ring.pool->in_flight)
 		cap *= 2;
-	if (cap == r->cap)
-		return;
 	events = evu_mem.realloc(r->events, (size_t)cap * sizeof(*events));
 	if (!events)
 		return;
@@ -164,7 +162,8 @@ static int epoll_prepare(struct evu_ring *ring)
 	struct ring_epoll *r = epoll_of(ring);
 
 	assert(r->n == 0);
-	epoll_grow(r);
+	if (r->cap < ring->pool->in_flight)
+		epoll_grow(r);
 	return r->stale ? -ESTALE : 0;
 }
 
@@ -229,14 +228,14 @@ static unsigned epoll_reap(struct evu_ring *ring)
 	r->n = 0;
 	for (i = 0; i < n; i++) {
 		uint64_t tag = r->events[i].data.u64;
-		const struct evu_op *op = evu_op_find(ring->pool, tag);
+		struct evu_op *op = evu_op_find(ring->pool, tag);
 
 		epoll_look_ahead(r, i, n);
-		if (!op && r->suspect)
-			r->stale = true;
 		if (op)
-			evu_op_complete(
-			    ring->pool, tag, (int)r->events[i].events, op->kind != EVU_POLL_ONCE);
+			evu_op_tell(
+			    ring->pool, op, (int)r->events[i].events, op->kind != EVU_POLL_ONCE);
+		else if (r->suspect)
+			r->stale = true;
 	}
 	return (unsigned)n;
 }

@@ -71,13 +71,11 @@ static void make_page(void)
 		pthread_atfork(NULL, NULL, wipe);
 }
 
-uint64_t evu_fork_generation(void)
+uint64_t evu_fork_first(void)
 {
-	uint64_t seen = *evu_fork_page;
+	uint64_t seen = 0;
 	uint64_t fresh;
 
-	if (seen)
-		return seen;
 	pthread_once(&once, make_page);
 	/* Threads that meet here agree on the one that was first. */
 	fresh = ++generations;

@@ -23,11 +23,20 @@ void evu_wake_drain(int fd);
 /* A number that no other thread of this process has or will have; never 0. */
 uint64_t evu_thread_id(void);
 
+/* Holds 0 where nobody has asked in this process. */
+extern __attribute__((visibility("hidden"))) _Atomic uint64_t *_Atomic evu_fork_page;
+uint64_t evu_fork_first(void);
+
 /* A number that changes, in the child, with each fork (and any other way to copy the address
  * space). */
-uint64_t evu_fork_generation(void);
+static inline uint64_t evu_fork_generation(void)
+{
+	uint64_t seen = *evu_fork_page;
+
+	return __builtin_expect(seen != 0, 1) ? seen : evu_fork_first();
+}
+
 /* True iff `generation` is still the answer. */
-extern _Atomic uint64_t *_Atomic evu_fork_page;
 static inline bool evu_fork_unchanged(uint64_t generation)
 {
 	return *evu_fork_page == generation;
