@@ -104,6 +104,33 @@ long bench_number(const char *option, const char *text, long least)
 	return number;
 }
 
+static int compare_times(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+double bench_quiet_p99_us(const int64_t *times, int64_t count)
+{
+	enum { WINDOW = 500 };
+	int64_t size = count < WINDOW ? count : WINDOW, n_windows = count / size;
+	int64_t *percentiles = calloc((size_t)n_windows, sizeof(*percentiles));
+	int64_t window[WINDOW], quiet;
+
+	if (percentiles == NULL)
+		bench_fail("out of memory");
+	for (int64_t i = 0; i < n_windows; i++) {
+		memcpy(window, times + i * size, (size_t)size * sizeof(*window));
+		qsort(window, (size_t)size, sizeof(*window), compare_times);
+		percentiles[i] = window[size * 99 / 100];
+	}
+	qsort(percentiles, (size_t)n_windows, sizeof(*percentiles), compare_times);
+	quiet = percentiles[n_windows / 4];
+	free(percentiles);
+	return (double)quiet / 1e3;
+}
+
 void bench_start(struct bench_span *span)
 {
 	span->wall = bench_wall_ns();

@@ -14,11 +14,9 @@
  * The client never sleeps, and looks at the clock between any two calls. It is late itself when its
  * CPU is taken away; how late is measured too (late_p99_us), and the runner warns.
  *
- * A virtual machine whose host takes its CPUs away for some milliseconds each second has a 99th
- * percentile that says nothing of the server. So there are two: p99_us is the median over windows
- * of WINDOW requests of the percentile in each, what a stretch of 20 to 40 ms normally has, and
- * does not see stalls that are rarer than in every second window; p99_all_us is over all requests
- * and sees everything, the host too. late_p99_us is made as p99_us is.
+ * p99_us is that of the stretches of time in which the machine was left alone (bench_quiet_p99_us),
+ * late_p99_us is made in the same way, and p99_all_us is over all requests and sees everything, the
+ * host too. p90_us and p50_us are over all requests.
  */
 #define _GNU_SOURCE
 #include "load.h"
@@ -31,7 +29,6 @@
 
 enum {
 	BATCH_OF_EVENTS = 16, /* between two looks at what is due: few */
-	WINDOW = 2000,        /* requests */
 	SCRATCH = 16 * 1024,  /* bytes received at a time */
 	HEAD_START_NS = 2000000,
 	PATIENCE_S = 10 /* a server that is silent for so long has failed */
@@ -201,33 +198,15 @@ static void open_connection(struct client *client, int index)
 		bench_fail("epoll_ctl: %s", strerror(errno));
 }
 
-/* The median of the windows' 99th percentiles, of times that are in the order of their requests. */
-static double typical_p99_us(const int64_t *times, int64_t count)
-{
-	int64_t size = count < WINDOW ? count : WINDOW, n_windows = count / size;
-	int64_t *window = load_allocate((size_t)size * sizeof(*window)), typical;
-	int64_t *percentiles = load_allocate((size_t)n_windows * sizeof(*percentiles));
-
-	for (int64_t i = 0; i < n_windows; i++) {
-		memcpy(window, times + i * size, (size_t)size * sizeof(*window));
-		load_sort(window, size);
-		percentiles[i] = window[size * 99 / 100];
-	}
-	load_sort(percentiles, n_windows);
-	typical = percentiles[n_windows / 2];
-	free(window);
-	free(percentiles);
-	return (double)typical / 1e3;
-}
-
 static void report(struct client *client)
 {
 	int64_t count = client->load->requests;
 
-	bench_report("p99_us", typical_p99_us(client->times, count));
-	bench_report("late_p99_us", typical_p99_us(client->late, count));
+	bench_report("p99_us", bench_quiet_p99_us(client->times, count));
+	bench_report("late_p99_us", bench_quiet_p99_us(client->late, count));
 	load_sort(client->times, count);
 	bench_report("p50_us", load_percentile_us(client->times, count, 50));
+	bench_report("p90_us", load_percentile_us(client->times, count, 90));
 	bench_report("p99_all_us", load_percentile_us(client->times, count, 99));
 	bench_report("cpu_us", (double)client->cpu / 1e3 / (double)count);
 	bench_report("busy", (double)client->cpu / (double)client->wall);
