@@ -403,6 +403,7 @@ static int spin_wait(struct evu_engine *e, int64_t timeout_ns)
 /* Sleeping is a cancellation point. */
 static int ring_wait(struct evu_engine *e, int64_t timeout_ns)
 {
+	const struct evu_ring_ops *ops = e->ring->ops;
 	int rc;
 
 	/* Also for a look: the kernel may be at work, and the ring is in use. */
@@ -410,12 +411,15 @@ static int ring_wait(struct evu_engine *e, int64_t timeout_ns)
 	if (e->hooks->unlock)
 		e->hooks->unlock(e->arg);
 	pthread_cleanup_push(cancelled, e);
-	rc = __builtin_expect(e->spin_ns != 0, 0) && timeout_ns
-		 ? spin_wait(e, timeout_ns)
-		 : e->ring->ops->wait(e->ring, timeout_ns);
+	if (e->hasty)
+		rc = ops->look(e->ring);
+	else
+		rc = __builtin_expect(e->spin_ns != 0, 0) && timeout_ns
+			 ? spin_wait(e, timeout_ns)
+			 : ops->wait(e->ring, timeout_ns);
 	pthread_cleanup_pop(0);
 	awake(e);
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
 /* Hands over what is queued, sleeps, and takes what completed. */
@@ -425,8 +429,7 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	int rc;
 
 	e->roused = false;
-	if (evu_link_linked(&e->unsure))
-		timeout_ns = evu_recv_make_sure(e, timeout_ns);
+	e->hasty = evu_link_linked(&e->unsure) && evu_recv_make_sure(e, timeout_ns);
 	queue_cancels(e);
 	if (evu_link_linked(&e->pending))
 		evu_poll_flush(e);
@@ -442,6 +445,7 @@ static int ring_turn(struct evu_engine *e, int64_t timeout_ns)
 	    (timeout_ns < 0 || timeout_ns > RETRY_NS))
 		timeout_ns = RETRY_NS;
 	/* What this ring does not do has been told already. */
+	e->hasty &= e->told == 0;
 	rc = ring_wait(e, e->told ? 0 : timeout_ns);
 	if (rc < 0)
 		return rc;
@@ -499,6 +503,7 @@ int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 	e->told = 0;
 	e->epoch++;
 	e->patient = timeout_ns != 0;
+	e->looked = false;
 	if (e->woken) /* seen by evu_engine_settle, between turns */
 		timeout_ns = 0;
 	e->woken = false;
@@ -510,6 +515,7 @@ int evu_engine_turn(struct evu_engine *e, int64_t timeout_ns)
 		if (e->nreceiving && e->ring->idle_ns)
 			sleep_ns = evu_recv_sweep(e, sleep_ns);
 		rc = any_ring_turn(e, sleep_ns);
+		slept &= !e->hasty;
 		if (rc == 0)
 			rc = rouse(e);
 		if (rc < 0)

@@ -63,6 +63,7 @@ struct evu_engine {
 	struct evu_link unsure; /* receives whose end may have gone unnoticed: see recv.c */
 	int64_t ask_ns;         /* before that they are not asked, if the turn is patient */
 	bool patient;           /* the turn's caller lets it wait */
+	bool looked, hasty;     /* the turn has looked before it sleeps; does so now */
 	struct pollfd *unsure_fds;
 	unsigned cap_unsure;
 	struct evu_bufring bufrings[2]; /* of blocks, and of large ones */

@@ -58,11 +58,14 @@ static bool too_much(const struct evu_intake *in)
  * a wake-up of its own.
  *
  * That is a system call a turn where there is one turn after the other, and nearly always in vain:
- * so it is asked once in ASK_NS, and a turn that would sleep beyond that wakes up for it. After a
- * silence it is asked at once. So it is, whatever the time, for a receive's first bytes since it
- * was armed, and after an asking that was not in vain: peers that send and end, and do nothing
- * until the answer has ended, would be served one in ASK_NS. And in a turn whose caller does not
- * let it wait, for there may be no other soon.
+ * so while there is always something to do it is asked once in ASK_NS. Before that a turn looks at
+ * the ring, which with something to submit is the call that it makes anyway, and else none; only
+ * when that brings nothing it is asked, and the turn sleeps. (Sleeping no longer than until ASK_NS
+ * are over costs more: a timer is set for each sleep.) After a silence it is asked at once. So it
+ * is, whatever the time, for a receive's first bytes since it was armed, and after an asking that
+ * was not in vain: peers that send and end, and do nothing until the answer has ended, would be
+ * served one in ASK_NS. And in a turn whose caller does not let it wait, for there may be no other
+ * soon.
  */
 static inline void may_have_ended(struct evu_intake *in)
 {
@@ -294,14 +297,17 @@ static int64_t at_most(int64_t timeout_ns, int64_t left)
 	return timeout_ns < 0 || timeout_ns > left ? left : timeout_ns;
 }
 
-int64_t evu_recv_make_sure(struct evu_engine *e, int64_t timeout_ns)
+bool evu_recv_make_sure(struct evu_engine *e, int64_t timeout_ns)
 {
 	int64_t now = now_ns(CLOCK_MONOTONIC);
+	bool early = e->patient && now < e->ask_ns;
 
-	if (e->patient && now < e->ask_ns)
-		return at_most(timeout_ns, e->ask_ns - now);
+	if (early && (timeout_ns == 0 || !e->looked)) {
+		e->looked = true;
+		return timeout_ns != 0;
+	}
 	e->ask_ns = found_ended(e) ? now : now + ASK_NS;
-	return timeout_ns;
+	return false;
 }
 
 /* Of ops that a sweep looks at in one turn: what it cancels must not hold up anybody else. */

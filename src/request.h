@@ -90,9 +90,9 @@ static inline bool evu_request_handles(evu_op_handler *handler)
 	       handler == evu_accept_completed;
 }
 
-/* Looks whether receives that brought the last of what there was have come to their end since, or
- * will do so soon. How long the turn may sleep. */
-int64_t evu_recv_make_sure(struct evu_engine *e, int64_t timeout_ns);
+/* Looks whether receives that brought the last of what there was have come to their end since.
+ * True: it has not, for it did a moment ago; the ring is to be looked at before it sleeps. */
+bool evu_recv_make_sure(struct evu_engine *e, int64_t timeout_ns);
 /* Makes polls of receives that have been idle for long. How long the turn may sleep. */
 int64_t evu_recv_sweep(struct evu_engine *e, int64_t timeout_ns);
 /* Frees what the engine keeps for sends. */
