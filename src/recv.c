@@ -29,7 +29,7 @@
 /* So long may an end that came with the last bytes go unnoticed while the loop is busy: several of
  * its turns, and less than what the kernel's own timers take amiss (a delayed ACK is 40 ms, a tick
  * 1 to 10). */
-#define ASK_NS INT64_C(2000000)
+#define ASK_NS INT64_C(5000000)
 
 /* So many blocks have to speak for the other size. */
 enum { ENTER_BULK = 4, LEAVE_BULK = 16 };

@@ -277,8 +277,8 @@ START_TEST(test_after_a_silence_it_is_asked_before_the_turn_sleeps)
 	ck_assert_int_eq(fake.last_timeout_ns, -1);
 	ck_assert(!evu_link_linked(&a->unsure));
 	/* And the next are not, for a while. */
-	ck_assert_int_ge(e->ask_ns, before + 2 * MS);
-	ck_assert_int_le(e->ask_ns, now_ns() + 2 * MS);
+	ck_assert_int_ge(e->ask_ns, before + 5 * MS);
+	ck_assert_int_le(e->ask_ns, now_ns() + 5 * MS);
 }
 END_TEST
 
