@@ -206,14 +206,18 @@ static int uring_flush(struct evu_ring *ring)
 	return rc < 0 ? rc : pump(r);
 }
 
-/* A free SQE, or NULL. */
+/* A free SQE, or NULL. It is clean: from liburing 2.6 on io_uring_prep_*() leave alone what they do
+ * not need, the flags and the group of buffers of the request that had it before among them. */
 static struct io_uring_sqe *next_sqe(struct ring_uring *r)
 {
 	struct io_uring_sq *sq = &r->uring.sq;
+	struct io_uring_sqe *sqe;
 
 	if (sq->sqe_tail - io_uring_smp_load_acquire(sq->khead) >= sq->ring_entries)
 		return NULL;
-	return &sq->sqes[sq->sqe_tail++ & sq->ring_mask];
+	sqe = &sq->sqes[sq->sqe_tail++ & sq->ring_mask];
+	memset(sqe, 0, sizeof(*sqe));
+	return sqe;
 }
 
 /* A free SQE, making room if need be; NULL with *err set if there is none. */
