@@ -11,8 +11,12 @@
  * event_base in the process, when a thread has ended, where the program has an allocator of its
  * own, and where tools look for memory that is used after it was freed: sanitizers, and
  * EVENT_URING_DISABLE=pool.
+ *
+ * Trap: a program may unload the library (dlclose) while threads go on that have used it. Their
+ * ends must not lead here then; what they keep is lost.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "evbuffer.h"
@@ -35,7 +39,7 @@ static __thread struct {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t thread_end;
-static bool usable;
+static _Atomic bool usable;
 
 void evc_pool_empty(void)
 {
@@ -60,6 +64,14 @@ static void leave(void *unused)
 static void prepare(void)
 {
 	usable = !SANITIZED && !evu_disabled("pool") && pthread_key_create(&thread_end, leave) == 0;
+}
+
+/* The library goes, or the process ends, perhaps with threads that use it still. */
+__attribute__((destructor)) static void withdraw(void)
+{
+	leave(NULL);
+	if (atomic_exchange(&usable, false))
+		(void)pthread_key_delete(thread_end);
 }
 
 static bool enter(void)
