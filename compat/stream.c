@@ -97,7 +97,7 @@ bool evc_stream_may_send(const struct evc_stream *s)
 {
 	const struct evc_fd *slot = s->fd >= 0 ? s->base->io.slots[s->fd] : NULL;
 
-	return slot && !s->no_out && slot->nwrite == 1;
+	return slot && s->writing && !s->no_out && slot->nwrite == 1;
 }
 
 /* Off the loop's callbacks it is as if poll had told it; within them it is for the next turn. */

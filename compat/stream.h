@@ -61,7 +61,7 @@ void evc_stream_fini(struct evc_stream *s);
 /* True iff nobody polls for the reader, or the writer. */
 bool evc_stream_reads(const struct evc_stream *s);
 bool evc_stream_sends(const struct evc_stream *s);
-/* True iff the writer is the only one on the fd, and the kernel can send for it. */
+/* True iff the writer is added, as the only one on the fd, and the kernel can send for it. */
 bool evc_stream_may_send(const struct evc_stream *s);
 /* One of the flags changed: the fd is watched accordingly from now on. */
 void evc_stream_changed(struct evc_stream *s);

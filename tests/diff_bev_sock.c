@@ -7,6 +7,8 @@
  */
 #include "diff_bev_sock.h"
 
+#include <event2/bufferevent_struct.h>
+
 #include <pty.h>
 #include <termios.h>
 
@@ -613,6 +615,26 @@ static void end_of_seqpacket(void)
 	until(base, a.events > 0);
 }
 
+/* The program has taken the writer away, and an event of its own waits in its place. */
+static void writer_made_active_by_hand(void)
+{
+	struct event own;
+	int fd[2];
+
+	base = new_base();
+	MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd) == 0);
+	side_reading(&a, "A", base, fd[0], 0);
+	event_assign(&own, base, fd[0], EV_WRITE | EV_PERSIST, note_cb, "own");
+	event_add(&own, NULL);
+	bufferevent_write(a.bev, "written", 7);
+	event_del(&a.bev->ev_write);
+	event_active(&a.bev->ev_write, EV_WRITE, 1);
+	passes(base, 1);
+	say("left: %zu", evbuffer_get_length(bufferevent_get_output(a.bev)));
+	event_del(&own);
+	close(fd[1]);
+}
+
 static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(what_a_new_one_is),
     DIFF_SCENARIO(a_loop_of_idle_ones),
@@ -649,6 +671,7 @@ static const struct diff_scenario scenarios[] = {
     DIFF_SCENARIO(over_seqpacket),
     DIFF_SCENARIO(over_datagrams),
     DIFF_SCENARIO(end_of_seqpacket),
+    DIFF_SCENARIO(writer_made_active_by_hand),
 };
 
 DIFF_MAIN(scenarios)
