@@ -13,8 +13,10 @@ measure() { # ROW CASE METRIC COMMAND ARGUMENT...
 }
 
 # A whole case in which each round is several short runs of all peers in turn; a peer's value is the median of them:
-# for times, which a host that takes the CPUs away now and then falsifies in most of the longer runs.
+# for times, which a host that takes the CPUs away now and then falsifies in most of the longer runs. A first look has
+# no time for that.
 slices=5
+[ "$quick" = no ] || slices=1
 
 measure_slices() { # ROW CASE METRIC COMMAND ARGUMENT...
 	local whole=$tsv
@@ -179,6 +181,8 @@ row_11() {
 row_12() {
 	local connections=$((15000 / share)) rounds=$rounds
 	few_rounds
+	# Bytes hardly vary, and three seconds go by before they are counted.
+	[ "$quick" = no ] || rounds=1
 	peers="stock io_uring readiness raw-epoll $raw_uring"
 	show 12 idle user_B B 3.5 - "$connections idle bufferevents: user space, each"
 	if [ -r /proc/slabinfo ]; then
